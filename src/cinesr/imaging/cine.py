@@ -1,0 +1,222 @@
+"""What a cine is: frames over time and slice, where they lie, when they were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cinesr.errors import UnfitImageError
+from cinesr.imaging.geometry import Geometry
+
+Frame = NDArray[Any]
+
+
+class LazyFrames:
+    """Frames that are read or computed one at a time: memory does not grow with their number.
+
+    Behaves as a read-only array of shape (time, slice, row, column) that is indexed by
+    `[time, slice]`; `numpy.asarray` brings all of it into memory.
+
+    Args:
+        shape: (time, slice, row, column).
+        dtype: Of every frame.
+        read: Gives the frame (row, column) of a time and a slice index.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dtype: DTypeLike,
+        read: Callable[[int, int], Frame],
+    ) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._read = read
+
+    def __getitem__(self, index: tuple[int, int]) -> Frame:
+        time, slice_index = index
+        frame = self._read(time, slice_index)
+        if frame.shape != self.shape[2:] or frame.dtype != self.dtype:
+            raise ValueError(
+                f"frame {index} is {frame.shape} {frame.dtype}, not {self.shape[2:]} {self.dtype}"
+            )
+        return frame
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Frame:
+        if copy is False:
+            raise ValueError("frames that are read one at a time cannot be viewed without a copy")
+        whole = np.empty(self.shape, self.dtype)
+        for time in range(self.shape[0]):
+            for slice_index in range(self.shape[1]):
+                whole[time, slice_index] = self[time, slice_index]
+        return whole if dtype is None else whole.astype(dtype)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How an image was made from another, for the file formats that keep a record of it.
+
+    Args:
+        label: A few words for a list of series: "super-resolved x4".
+        description: What was done, with tool, version, model, its sha256 and the scale.
+    """
+
+    label: str
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cine:
+    """A moving image of a stack of slices. A still image is a cine of one frame.
+
+    Args:
+        frames: (time, slice, row, column), in the stored dtype; an array or `LazyFrames`.
+        geometry: Where the voxels lie.
+        times_ms: (time,); when each phase was taken, in milliseconds from the first; NaN where the
+            file does not say.
+        source: What the format's own writer needs to write the same kind of file back.
+        name: Of the file or series, for messages and output names.
+        value_range: Lowest and highest value that may be stored (BitsStored can be fewer than the
+            dtype holds). Taken from the dtype where not given.
+        derivation: How the image was made, where it is not an original.
+        notes: What was noticed while reading: what was dropped, joined or assumed.
+    """
+
+    frames: NDArray[Any] | LazyFrames
+    geometry: Geometry
+    times_ms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    source: Any = None
+    name: str = "cine"
+    value_range: tuple[float, float] | None = None
+    derivation: Derivation | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.frames.shape) != 4:
+            raise ValueError(f"frames are (time, slice, row, column), not {self.frames.shape}")
+        if self.geometry.slices != self.frames.shape[1]:
+            raise ValueError(
+                f"{self.frames.shape[1]} slices with the geometry of {self.geometry.slices}"
+            )
+        times = np.asarray(self.times_ms, dtype=np.float64)
+        if times.shape != self.frames.shape[:1]:
+            raise ValueError(f"{self.frames.shape[0]} phases with {times.shape} times")
+        object.__setattr__(self, "times_ms", times)
+        if self.value_range is None:
+            object.__setattr__(self, "value_range", _dtype_range(self.frames.dtype))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(time, slice, row, column)."""
+        time, slices, rows, columns = self.frames.shape
+        return time, slices, rows, columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored frames."""
+        return self.frames.dtype
+
+    def frame(self, time: int, slice_index: int) -> Frame:
+        """One frame, (row, column), in the stored dtype."""
+        return np.asarray(self.frames[time, slice_index])
+
+    def iter_frames(self) -> Iterator[tuple[int, int, Frame]]:
+        """Every frame as (time, slice, frame), slices fastest: the order in which files go."""
+        for time in range(self.shape[0]):
+            for slice_index in range(self.shape[1]):
+                yield time, slice_index, self.frame(time, slice_index)
+
+    def with_frames(
+        self, frames: NDArray[Any] | LazyFrames, geometry: Geometry, derivation: Derivation
+    ) -> Cine:
+        """The same cine with other pixels on another grid, as a derived image."""
+        return replace(self, frames=frames, geometry=geometry, derivation=derivation)
+
+    def in_memory(self) -> Cine:
+        """The same cine with all frames read."""
+        return replace(self, frames=np.asarray(self.frames))
+
+    def to_stored(self, values: NDArray[np.floating[Any]], *, lowest: float | None = None) -> Frame:
+        """Brings computed values back to the stored dtype: clipped once, rounded once.
+
+        Args:
+            values: Any shape, on the scale of the stored values.
+            lowest: A lower bound within the stored range: 0 for a magnitude image in signed storage.
+        """
+        low, high = self.value_range or _dtype_range(self.dtype)
+        clipped = np.clip(values, low if lowest is None else max(low, lowest), high)
+        if np.issubdtype(self.dtype, np.integer):
+            clipped = np.rint(clipped)
+        stored: Frame = clipped.astype(self.dtype)
+        return stored
+
+
+def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        return float(info.min), float(info.max)
+    return -np.inf, np.inf
+
+
+@dataclass(frozen=True)
+class IntensityRule:
+    """The one linear map between a cine's stored values and what a network sees, about [0, 1].
+
+    One rule serves the whole cine, so that neither slices nor phases flicker, and its inverse
+    brings the stored scale back.
+
+    Args:
+        low: Stored value that becomes 0.
+        high: Stored value that becomes 1.
+        minimum: Smallest stored value of the cine.
+        maximum: Largest stored value of the cine.
+    """
+
+    low: float
+    high: float
+    minimum: float
+    maximum: float
+
+    PERCENTILE = 99.9
+    """A few bright pixels (flow, spikes) must not squeeze the tissue into a part of the range."""
+
+    @classmethod
+    def of(cls, cine: Cine) -> IntensityRule:
+        """Measures the rule in one pass over the frames.
+
+        Raises:
+            UnfitImageError: A frame holds NaN or Inf, or the whole cine is one constant value.
+        """
+        minimum, maximum, high = np.inf, -np.inf, -np.inf
+        for time, slice_index, frame in cine.iter_frames():
+            if not np.isfinite(frame).all():
+                raise UnfitImageError(
+                    f"{cine.name}: the frame at phase {time}, slice {slice_index} holds "
+                    f"{int((~np.isfinite(frame)).sum())} values that are NaN or infinite; "
+                    "every pixel must be a finite number.",
+                    hint="Replace them first, for example with numpy.nan_to_num.",
+                )
+            minimum = min(minimum, float(frame.min()))
+            maximum = max(maximum, float(frame.max()))
+            high = max(high, float(np.percentile(frame, cls.PERCENTILE)))
+        if maximum <= minimum:
+            raise UnfitImageError(
+                f"{cine.name}: every pixel of the image is {minimum:g}; expected a picture.",
+                hint="Check that the export of the scan was complete.",
+            )
+        if high <= minimum:
+            high = maximum
+        return cls(low=minimum, high=high, minimum=minimum, maximum=maximum)
+
+    def apply(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Stored values to the network's scale, float32."""
+        scaled = (np.asarray(stored, dtype=np.float64) - self.low) / (self.high - self.low)
+        return scaled.astype(np.float32)
+
+    def invert(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The network's scale back to stored values, float64, neither clipped nor rounded."""
+        return np.asarray(scaled, dtype=np.float64) * (self.high - self.low) + self.low
