@@ -145,7 +145,7 @@ class Cine:
 
         Args:
             values: Any shape, on the scale of the stored values.
-            lowest: A lower bound within the stored range: 0 for a magnitude image in signed storage.
+            lowest: A lower bound within the stored range: 0 for a signed magnitude image.
         """
         low, high = self.value_range or _dtype_range(self.dtype)
         clipped = np.clip(values, low if lowest is None else max(low, lowest), high)
@@ -158,7 +158,9 @@ class Cine:
 def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
-        return float(info.min), float(info.max)
+        high = float(info.max)
+        # The largest 64-bit whole numbers have no float64 of their own: the next one down has.
+        return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))
     return -np.inf, np.inf
 
 

@@ -1,0 +1,369 @@
+"""Any scan from any path, and back: what a file is, its content decides; where it goes, its name.
+
+`load` and `save` are the two functions that a script needs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
+from cinesr.imaging.archive import is_zip, unpacked
+from cinesr.imaging.cine import Cine
+from cinesr.imaging.staging import staged
+
+__all__ = [
+    "SUFFIXES",
+    "load",
+    "natural_suffix",
+    "open_cines",
+    "save",
+    "staged",
+    "staged_result",
+    "suffix_of",
+]
+
+SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".npy", ".dcm")
+"""Names of output files; an output of any other name is a folder of DICOM files."""
+
+READABLE = "DICOM, NIfTI (.nii, .nii.gz), PNG, TIFF, NPY, or a folder or zip of these"
+_JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
+RECORD = "run.json"
+"""What the workflow writes into its output folder; a folder without it is someone's own."""
+
+_MOST_NAMED = 10
+Spacing = tuple[float, float]
+
+
+def suffix_of(path: str | Path) -> str:
+    """The part of a name that says the format, as in `SUFFIXES`; empty for a DICOM folder."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def load(
+    path: str | Path, *, series: str | int | None = None, spacing_mm: Spacing | None = None
+) -> Cine:
+    """Reads one cine into memory.
+
+    Args:
+        path: A file, a folder or a zip.
+        series: Which one, by number from 0 or by name, where there are several.
+        spacing_mm: (row, column) pixel spacing, for files that do not say.
+
+    Raises:
+        UnreadableFileError: Absent, broken, or of another kind.
+        UnfitImageError: Several series and none chosen, or an image that cannot be processed.
+    """
+    cines = open_cines(path, spacing_mm=spacing_mm)
+    if series is None and len(cines) == 1:
+        return cines[0].in_memory()
+    chosen = [
+        cine for number, cine in enumerate(cines) if series in (cine.name, number, str(number))
+    ]
+    if len(chosen) == 1:
+        return chosen[0].in_memory()
+    came = "none was chosen" if series is None else f"{series!r} fits {len(chosen)} of them"
+    listed = [
+        f"  {number}: {cine.name} ({cine.shape[0]} phases, {cine.shape[1]} slices of "
+        f"{cine.shape[3]}x{cine.shape[2]})"
+        for number, cine in enumerate(cines[:_MOST_NAMED])
+    ]
+    more = len(cines) - len(listed)
+    raise UnfitImageError(
+        f"{path} holds {len(cines)} series and {came}:\n"
+        + "\n".join([*listed, f"  and {more} more"] if more else listed),
+        hint="Choose one by its number or name: series=0 in Python, --series 0 in the shell.",
+    )
+
+
+def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
+    """Opens every cine at a path; frames are read when they are asked for.
+
+    Args:
+        path: A file, a folder (searched through) or a zip.
+        spacing_mm: (row, column) pixel spacing, for files that do not say.
+
+    Raises:
+        UnreadableFileError: Absent, broken, of another kind, or nothing in it is an image.
+        UnfitImageError: An image that cannot be processed.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            cines = _open_folder(path, path, spacing_mm)
+        elif not path.exists():
+            raise UnreadableFileError(
+                f"{path} does not exist; expected {READABLE}.", hint="Check the path."
+            )
+        elif path.stat().st_size == 0:
+            raise UnreadableFileError(
+                f"{path} is empty (0 bytes); expected {READABLE}.",
+                hint="Copy or export it again.",
+            )
+        elif is_zip(path):
+            cines = _open_zip(path, spacing_mm)
+        else:
+            cines = _open_file(path, spacing_mm)
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{error.filename or path} could not be read: {error.strerror or error}.",
+            hint="Check that you may read it, and that its disk is there.",
+        ) from error
+    for cine in cines:
+        _refuse_specks(cine, path)
+    return cines
+
+
+def _refuse_specks(cine: Cine, path: Path) -> None:
+    rows, columns = cine.shape[2:]
+    if min(rows, columns) < 2:
+        raise UnfitImageError(
+            f"{path}: {cine.name} has slices of {columns}x{rows} pixels; expected a picture of at "
+            "least 2x2.",
+            hint="Check that the export of the scan was complete.",
+        )
+
+
+def _open_zip(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+    folder = unpacked(path)
+    try:
+        return _open_folder(folder, path, spacing_mm)
+    except CinesrError as error:
+        if path.name in error.message:
+            raise
+        raise type(error)(f"In {path.name}: {error.message}", hint=error.hint) from error
+
+
+def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+    reader = _reader(path)
+    if reader is not None:
+        return reader(path, spacing_mm)
+    if _is_dicom(path):
+        return _read_dicom([path], spacing_mm)
+    suffix = suffix_of(path)
+    despite = f", although its name ends in {suffix}" if suffix else ""
+    raise UnreadableFileError(
+        f"{path} is of no kind that cinesr reads{despite}; expected {READABLE}.",
+        hint="Convert it to one of these, or export it again.",
+    )
+
+
+def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[Cine]:
+    files = _files_in(folder)
+    dicoms = [file for file in files if _is_dicom(file)]
+    pictures = {} if dicoms else {file: _reader(file) for file in files}
+    taken = set(dicoms) | {file for file, reader in pictures.items() if reader}
+    skipped = [file.relative_to(folder).as_posix() for file in files if file not in taken]
+    if not taken:
+        what = f"only {_named(skipped)}" if skipped else "no file"
+        raise UnreadableFileError(
+            f"{named} holds {what}; expected {READABLE}.",
+            hint="Name the folder that holds the scan.",
+        )
+    cines = _read_dicom(dicoms, spacing_mm) if dicoms else []
+    for file, reader in pictures.items():
+        if reader:
+            name = file.relative_to(folder).as_posix()
+            cines += [replace(cine, name=name) for cine in reader(file, spacing_mm)]
+    if not skipped:
+        return cines
+    kind = "that are not DICOM" if dicoms else "that are not images"
+    note = f"{len(skipped)} files skipped {kind}: {_named(skipped)}"
+    return [replace(cine, notes=(*cine.notes, note)) for cine in cines]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Every file below a folder, in order of name, without what systems leave behind."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if _is_wanted(name)]
+        found += [Path(place, name) for name in names if _is_wanted(name)]
+    return sorted(file for file in found if file.is_file())
+
+
+def _is_wanted(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _JUNK
+
+
+def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
+    """What reads this file, by its content; None where it is neither NIfTI nor a picture."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        return None
+    from cinesr.imaging import nifti, raster
+
+    if raster.is_raster(path):
+        return raster.read
+    if nifti.is_nifti(path):
+        return lambda path, spacing_mm: nifti.read(path, spacing_mm=spacing_mm)
+    return None
+
+
+def _is_dicom(path: Path) -> bool:
+    from cinesr.imaging import dicom
+
+    return dicom.is_dicom(path)
+
+
+def _read_dicom(paths: list[Path], spacing_mm: Spacing | None) -> list[Cine]:
+    from cinesr.imaging import dicom
+
+    return dicom.read(paths, spacing_mm=spacing_mm)
+
+
+def save(cine: Cine, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Writes a cine, whole or not at all.
+
+    Args:
+        cine: What to write; frames that are computed on demand are written one by one.
+        path: A file with a suffix of `SUFFIXES`, or else a folder for DICOM files.
+        overwrite: Whether to replace what exists. A folder is replaced only where it holds
+            nothing but an earlier result.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: It exists, there is no room, or the format cannot hold the cine.
+    """
+    path = Path(path)
+    writer = _writer(suffix_of(path))
+    if overwrite and path.is_dir():
+        _refuse_strangers(path)
+    with staged(path, overwrite=overwrite) as temporary:
+        writer(cine, temporary)
+    return path
+
+
+@contextmanager
+def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to write results into, which takes its name only when all went well.
+
+    As `staged`, but the folder is made, and one that holds anything else than an earlier result is
+    not replaced.
+
+    Args:
+        folder: The folder to make.
+        overwrite: Whether to replace an earlier result.
+
+    Raises:
+        OutputError: The folder exists, holds other things, or cannot be written.
+    """
+    if overwrite and folder.is_dir():
+        _refuse_strangers(folder)
+    with staged(folder, overwrite=overwrite) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+def natural_suffix(cine: Cine) -> str:
+    """The suffix of a file of the kind that a cine came from; empty for DICOM, a folder."""
+    module = type(cine.source).__module__.rpartition(".")[2]
+    suffix = suffix_of(cine.name)
+    if module == "nifti":
+        return suffix if suffix.startswith(".nii") else ".nii.gz"
+    if module == "raster":
+        pictures = (".png", ".tif", ".tiff", ".npy")
+        return suffix if suffix in pictures else ".npy"
+    return ""
+
+
+def _writer(suffix: str) -> Callable[[Cine, Path], None]:
+    if suffix in (".nii", ".nii.gz"):
+        from cinesr.imaging import nifti
+
+        return nifti.write
+    if suffix == ".dcm":
+        return _write_dicom_file
+    if suffix == "":
+        return _write_dicom_folder
+    from cinesr.imaging import raster
+
+    return {
+        ".png": raster.write_png,
+        ".tif": raster.write_tiff,
+        ".tiff": raster.write_tiff,
+        ".npy": raster.write_npy,
+    }[suffix]
+
+
+def _write_dicom_folder(cine: Cine, folder: Path) -> None:
+    folder.mkdir()
+    _write_dicom(cine, folder)
+
+
+def _write_dicom(cine: Cine, folder: Path) -> list[Path]:
+    from cinesr.imaging import dicom
+
+    try:
+        return dicom.write(cine, folder)
+    except OutputError as error:
+        # It names a temporary file; `staged` tells of a full disk by the name of the output.
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
+
+
+def _write_dicom_file(cine: Cine, path: Path) -> None:
+    from cinesr.imaging.dicom_frames import DicomSource
+
+    if isinstance(cine.source, DicomSource):
+        # Told before the frames are computed: that can take minutes.
+        files = {frame.file.path for phase in cine.source.frames for frame in phase}
+        if len(files) > 1:
+            raise OutputError(
+                f"{cine.name} takes {len(files)} DICOM files; expected one for an output named "
+                ".dcm.",
+                hint="Name a folder instead: an output without a suffix.",
+            )
+    folder = path.with_name(f"{path.name}.folder")
+    try:
+        folder.mkdir()
+        (written,) = _write_dicom(cine, folder)
+        written.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """A mistyped output must not empty a folder of someone's other things."""
+    has_record = (folder / RECORD).is_file()
+    strangers = [
+        file.relative_to(folder).as_posix()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not _is_result(file, has_record=has_record)
+    ]
+    if strangers:
+        raise OutputError(
+            f"{folder} holds files that are no earlier result: {_named(strangers)}; overwriting "
+            "would delete them.",
+            hint="Name another output folder, or empty this one yourself.",
+        )
+
+
+def _is_result(file: Path, *, has_record: bool) -> bool:
+    if _is_dicom(file):
+        from cinesr.imaging.dicom_frames import read_frames
+        from cinesr.imaging.dicom_writer import NOTICE
+
+        try:
+            return NOTICE in read_frames(file)[0].text("ImageComments")
+        except CinesrError:
+            return False
+    return has_record and (suffix_of(file) != "" or file.name == RECORD)

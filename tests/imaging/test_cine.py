@@ -1,0 +1,188 @@
+"""What a cine promises: lazily read frames, one intensity rule, values stored once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cinesr.errors import UnfitImageError
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.geometry import Geometry
+
+INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+
+
+def cine_of(frames: np.ndarray, **options) -> Cine:
+    return Cine(
+        frames,
+        Geometry.assumed(slices=frames.shape[1]),
+        times_ms=np.arange(frames.shape[0]) * 40.0,
+        name="sax.nii",
+        **options,
+    )
+
+
+def ramp(dtype: str = "uint16") -> np.ndarray:
+    return np.arange(2 * 3 * 4 * 5, dtype=dtype).reshape(2, 3, 4, 5)
+
+
+def test_lazy_frames_equal_the_array_they_stand_for() -> None:
+    array = ramp()
+    asked = []
+
+    def read(time: int, slice_index: int) -> np.ndarray:
+        asked.append((time, slice_index))
+        return array[time, slice_index]
+
+    lazy = LazyFrames(array.shape, array.dtype, read)
+
+    assert asked == []
+    np.testing.assert_array_equal(lazy[1, 2], array[1, 2])
+    assert asked == [(1, 2)]
+    np.testing.assert_array_equal(np.asarray(lazy), array)
+    assert np.asarray(lazy).dtype == array.dtype
+    np.testing.assert_array_equal(np.asarray(lazy, dtype=float), array.astype(float))
+    in_memory = cine_of(lazy).in_memory()
+    assert isinstance(in_memory.frames, np.ndarray)
+    np.testing.assert_array_equal(in_memory.frames, array)
+
+
+def test_lazy_frames_refuse_a_frame_that_is_not_as_promised() -> None:
+    wrong_size = LazyFrames((1, 1, 4, 5), "uint16", lambda *_: np.zeros((5, 4), "uint16"))
+    wrong_dtype = LazyFrames((1, 1, 4, 5), "uint16", lambda *_: np.zeros((4, 5), "int16"))
+
+    with pytest.raises(ValueError, match=r"\(5, 4\)"):
+        wrong_size[0, 0]
+    with pytest.raises(ValueError, match="int16"):
+        wrong_dtype[0, 0]
+    with pytest.raises(ValueError, match="copy"):
+        np.array(wrong_size, copy=False)
+
+
+def test_frames_come_phase_by_phase_with_slices_fastest() -> None:
+    array = ramp()
+
+    order = [(time, slice_index) for time, slice_index, _ in cine_of(array).iter_frames()]
+
+    assert order == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    for time, slice_index, frame in cine_of(array).iter_frames():
+        np.testing.assert_array_equal(frame, array[time, slice_index])
+
+
+def test_a_cine_that_does_not_fit_together_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="time, slice, row, column"):
+        Cine(np.zeros((3, 4, 5)), Geometry.assumed())
+    with pytest.raises(ValueError, match="3 slices"):
+        Cine(ramp(), Geometry.assumed(slices=2), times_ms=np.zeros(2))
+    with pytest.raises(ValueError, match="2 phases"):
+        Cine(ramp(), Geometry.assumed(slices=3), times_ms=np.zeros(3))
+
+
+def test_other_frames_keep_everything_else() -> None:
+    cine = cine_of(ramp(), source="header", value_range=(0, 4095), notes=("one dropped",))
+    derivation = Derivation("super-resolved x4", "by a test")
+
+    larger = cine.with_frames(
+        np.zeros((2, 3, 16, 20), "uint16"), cine.geometry.upscaled(4), derivation
+    )
+
+    assert larger.shape == (2, 3, 16, 20)
+    assert larger.geometry.spacing_mm == (0.25, 0.25, 1.0)
+    assert larger.derivation == derivation
+    for kept in ("source", "name", "value_range", "notes"):
+        assert getattr(larger, kept) == getattr(cine, kept)
+    np.testing.assert_array_equal(larger.times_ms, cine.times_ms)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_stored_integers_are_clipped_once_and_rounded_once(dtype: str) -> None:
+    info = np.iinfo(dtype)
+    cine = cine_of(np.zeros((1, 1, 2, 2), dtype))
+
+    stored = cine.to_stored(np.array([-1e30, 1e30, 0.4999, 0.5, 1.5, 2.5001, 99.0]))
+
+    assert stored.dtype == dtype
+    assert stored[0] == info.min
+    # float64 holds no 64-bit maximum; the next number below it counts.
+    allowed = 2048 if info.bits == 64 else 0
+    assert info.max - allowed <= int(stored[1]) <= info.max
+    np.testing.assert_array_equal(stored[2:], [0, 0, 2, 3, 99])
+
+
+def test_bits_stored_and_a_lower_bound_limit_what_is_stored() -> None:
+    cine = cine_of(np.zeros((1, 1, 2, 2), "int16"), value_range=(-2048, 2047))
+    values = np.array([-5000.0, -3.0, 7.0, 5000.0])
+
+    np.testing.assert_array_equal(cine.to_stored(values), [-2048, -3, 7, 2047])
+    np.testing.assert_array_equal(cine.to_stored(values, lowest=0), [0, 0, 7, 2047])
+
+
+def test_floats_are_stored_as_they_are() -> None:
+    cine = cine_of(np.zeros((1, 1, 2, 2), "float32"))
+    values = np.array([-1.25e7, 0.3, 1e20])
+
+    np.testing.assert_array_equal(cine.to_stored(values), values.astype("float32"))
+
+
+frames_of_scans = arrays(np.int16, (2, 2, 6, 7), elements=st.integers(-2000, 4095)).filter(
+    lambda frames: frames.max() > frames.min()
+)
+
+
+@given(frames_of_scans)
+def test_the_intensity_rule_comes_back_exactly_after_rounding(frames: np.ndarray) -> None:
+    cine = cine_of(frames)
+    rule = IntensityRule.of(cine)
+
+    scaled = rule.apply(frames)
+
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(cine.to_stored(rule.invert(scaled)), frames)
+    assert (rule.minimum, rule.maximum) == (frames.min(), frames.max())
+
+
+def test_one_rule_serves_all_frames() -> None:
+    frames = np.zeros((2, 2, 10, 10), "uint16")
+    frames[0, 0, :5] = 100
+    frames[1, 1, :5] = 2000
+
+    rule = IntensityRule.of(cine_of(frames))
+
+    assert (rule.low, rule.high) == (0, 2000)
+    np.testing.assert_allclose(rule.apply(frames[0, 0]).max(), 0.05)
+    np.testing.assert_allclose(rule.apply(frames[1, 1]).max(), 1.0)
+
+
+def test_a_bright_spike_does_not_set_the_scale() -> None:
+    frames = np.random.default_rng(0).integers(0, 1000, (1, 1, 100, 100)).astype("uint16")
+    frames[0, 0, 3, 4] = 60000
+
+    rule = IntensityRule.of(cine_of(frames))
+
+    assert rule.high < 1001
+    assert rule.maximum == 60000
+
+
+def test_a_single_bright_pixel_on_black_still_gives_a_rule() -> None:
+    frames = np.zeros((1, 1, 100, 100), "uint16")
+    frames[0, 0, 3, 4] = 7
+
+    assert IntensityRule.of(cine_of(frames)).high == 7
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_frame_that_is_not_finite_is_named(bad: float) -> None:
+    frames = ramp("float32")
+    frames[1, 2, 0, :2] = bad
+
+    with pytest.raises(UnfitImageError, match=r"sax\.nii: .* phase 1, slice 2 holds 2 values"):
+        IntensityRule.of(cine_of(frames))
+
+
+@pytest.mark.parametrize("value", [0, 41])
+def test_a_constant_image_is_refused(value: int) -> None:
+    frames = np.full((2, 3, 4, 5), value, "uint16")
+
+    with pytest.raises(UnfitImageError, match=rf"sax\.nii: every pixel of the image is {value}"):
+        IntensityRule.of(cine_of(frames))
