@@ -1,0 +1,265 @@
+"""The training configuration: one frozen tree of dataclasses, read from TOML and checked.
+
+A wrong key or value is an error that names it and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cinesr.errors import ConfigError, UnreadableFileError
+
+Method = Literal["thesis", "johnson", "bicubic", "kspace"]
+
+
+def _bounded(default: Any, low: float, high: float) -> Any:
+    return field(default=default, metadata={"range": (low, high)})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which scans to learn from.
+
+    Args:
+        folder: Holds one file or folder per person, in any format that `cinesr upscale` reads.
+            Relative to the configuration file.
+        splits: JSON file with lists of those names under "train", "validation" and "test". Made at
+            random and written beside the model where not given.
+        spacing_mm: In-plane (row, column) spacing of files that hold none; empty where unknown.
+    """
+
+    folder: str
+    splits: str = ""
+    spacing_mm: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class DegradationConfig:
+    """How low resolution is made: one of `methods` at random for every crop.
+
+    Args:
+        methods: Names of degradations; see `cinesr.degradation`.
+        noise: Largest Rician noise, as a share of the intensity range; each crop draws its own from
+            zero to this.
+    """
+
+    methods: tuple[Method, ...] = ("thesis",)
+    noise: float = _bounded(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network.
+
+    Args:
+        architecture: "seed" (residual blocks with batch norm, then upscaling blocks) or "residual"
+            (all work on the low-resolution grid, added to bicubic interpolation).
+        scale: Output pixels per input pixel, per axis.
+        filters: Channels of the hidden layers.
+        blocks: Residual blocks.
+        upsampling: Of the seed's upscaling blocks.
+    """
+
+    architecture: Literal["seed", "residual"] = "seed"
+    scale: Literal[2, 3, 4, 8] = 4
+    filters: int = _bounded(64, 1, 1024)
+    blocks: int = _bounded(4, 1, 256)
+    upsampling: Literal["nearest", "transposed"] = "nearest"
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised.
+
+    Args:
+        name: "mse", "mae" or "perceptual".
+        layer: VGG16 layer whose features the perceptual loss compares.
+        weights: File with VGG16 numbers for layers deeper than the package holds; see
+            `cinesr.learning.losses`. Relative to the configuration file.
+        fidelity: Weight of a mean absolute error that is added to the perceptual loss.
+    """
+
+    name: Literal["mse", "mae", "perceptual"] = "mse"
+    layer: str = "block2_conv2"
+    weights: str = ""
+    fidelity: float = _bounded(0.0, 0.0, 1e9)
+
+
+@dataclass(frozen=True)
+class OptimisationConfig:
+    """How long and how fast.
+
+    Args:
+        epochs: Rounds, each ended by a validation and a checkpoint.
+        steps_per_epoch: Batches per round.
+        batch_size: Crops per step.
+        crop: Side of a high-resolution crop, in pixels; a multiple of the scale.
+        learning_rate: Of Adam, after the warm-up.
+        warmup_steps: Steps over which the learning rate rises from zero.
+        schedule: "cosine" falls to zero at the last step, "constant" does not fall.
+        ema: Momentum of the moving average of the weights, which is what is validated and saved; 0
+            keeps the plain weights.
+        precision: "auto" takes bfloat16 where the hardware multiplies it faster.
+        intensity: Each crop's brightness is multiplied by a random factor between these two.
+        validation_slices: How many slices, spread over the validation persons, are scored.
+    """
+
+    epochs: int = _bounded(40, 1, 100_000)
+    steps_per_epoch: int = _bounded(500, 1, 10_000_000)
+    batch_size: int = _bounded(8, 1, 4096)
+    crop: int = _bounded(96, 8, 1024)
+    learning_rate: float = _bounded(5e-4, 1e-9, 1.0)
+    warmup_steps: int = _bounded(200, 0, 10_000_000)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    ema: float = _bounded(0.0, 0.0, 0.999999)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    intensity: tuple[float, ...] = (1.0, 1.0)
+    validation_slices: int = _bounded(32, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run.
+
+    Args:
+        name: Of the model that comes out.
+        output: Folder for checkpoints, logs and the model. Relative to the configuration file.
+        seed: Of the first weights, the crops and the noise.
+    """
+
+    name: str
+    output: str
+    data: DataConfig
+    seed: int = _bounded(0, 0, 2**31 - 1)
+    degradation: DegradationConfig = DegradationConfig()
+    network: NetworkConfig = NetworkConfig()
+    loss: LossConfig = LossConfig()
+    optimisation: OptimisationConfig = OptimisationConfig()
+
+    def __post_init__(self) -> None:
+        crop, scale = self.optimisation.crop, self.network.scale
+        if crop % scale:
+            raise ConfigError(
+                f"optimisation.crop is {crop}; expected a multiple of network.scale, {scale}."
+            )
+        for key, pair in {
+            "data.spacing_mm": self.data.spacing_mm,
+            "optimisation.intensity": self.optimisation.intensity,
+        }.items():
+            allowed = (0, 2) if key == "data.spacing_mm" else (2,)
+            if len(pair) not in allowed or any(value <= 0 for value in pair):
+                raise ConfigError(f"{key} is {list(pair)}; expected two positive numbers.")
+        if not self.degradation.methods:
+            raise ConfigError(f"degradation.methods is empty; {_allowed(Method)}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+
+Tree = TypeVar("Tree")
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Reads a training configuration.
+
+    Args:
+        path: TOML file. Paths inside it are taken relative to its folder and come back absolute.
+
+    Raises:
+        UnreadableFileError: There is no such file, or it is not TOML.
+        ConfigError: A key or a value is wrong.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UnreadableFileError(
+            f"{path}: cannot be read as a TOML configuration: {error}.",
+            hint="See docs/training.md for a configuration to start from.",
+        ) from error
+    config = build(TrainingConfig, values, where=str(path))
+    base = path.resolve().parent
+
+    def absolute(relative: str) -> str:
+        return str(base / relative) if relative else ""
+
+    data = dataclasses.replace(
+        config.data, folder=absolute(config.data.folder), splits=absolute(config.data.splits)
+    )
+    loss = dataclasses.replace(config.loss, weights=absolute(config.loss.weights))
+    return dataclasses.replace(config, data=data, loss=loss, output=absolute(config.output))
+
+
+def build(tree: type[Tree], values: dict[str, Any], *, where: str, prefix: str = "") -> Tree:
+    """Makes a dataclass from plain values, checking every key, type and range.
+
+    Args:
+        tree: The dataclass.
+        values: As read from TOML or JSON.
+        where: Name of the file, for messages.
+        prefix: Keys above this one, for messages.
+
+    Raises:
+        ConfigError: An unknown or missing key, a value of the wrong type or out of range.
+    """
+    hints = typing.get_type_hints(tree)
+    fields = {item.name: item for item in dataclasses.fields(tree)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise ConfigError(
+                f"{where}: there is no key {prefix + key!r}; allowed here: {', '.join(fields)}."
+            )
+    arguments = {}
+    for name, item in fields.items():
+        if name in values:
+            arguments[name] = _value(hints[name], values[name], item, (where, prefix + name))
+        elif item.default is dataclasses.MISSING:
+            raise ConfigError(f"{where}: the key {prefix + name!r} is missing.")
+    try:
+        return tree(**arguments)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}") from error
+
+
+def _value(hint: Any, value: Any, item: dataclasses.Field[Any], where: tuple[str, str]) -> Any:
+    file, key = where
+    wrong = ConfigError(f"{file}: {key} is {value!r}; {_allowed(hint)}.")
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise wrong
+        return build(typing.cast(type, hint), value, where=file, prefix=f"{key}.")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint) or isinstance(value, bool):
+            raise wrong
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise wrong
+        return tuple(_value(typing.get_args(hint)[0], part, item, where) for part in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise wrong
+    low, high = item.metadata.get("range", (None, None))
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{file}: {key} is {value!r}; expected {low:g} to {high:g}.")
+    return value
+
+
+def _allowed(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return "allowed: " + ", ".join(repr(choice) for choice in typing.get_args(hint))
+    if origin in (tuple, types.GenericAlias):
+        return f"expected a list; for each, {_allowed(typing.get_args(hint)[0])}"
+    names = {int: "a whole number", float: "a number", str: "text in quotes"}
+    return f"expected {names.get(hint, 'a table')}"

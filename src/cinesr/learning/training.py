@@ -1,0 +1,332 @@
+"""The training run: a folder that can be left and resumed at any epoch, bit for bit.
+
+The folder holds `config.json` and `splits.json` (what was run), `state.npz` (everything that the
+next epoch needs), `log.csv` and `tensorboard/` (how it went), and in the end `model.keras`,
+`card.json` and `loss.png`. The crops of a step are drawn from the seed and the step's number alone,
+so no state of a random generator has to be kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cinesr.errors import ConfigError, OutputError, UnreadableFileError
+from cinesr.evaluation.metrics import psnr, ssim
+from cinesr.imaging.files import staged
+from cinesr.learning.card import write_card
+from cinesr.learning.config import OptimisationConfig, TrainingConfig
+from cinesr.learning.dataset import (
+    CropStream,
+    SliceSet,
+    Split,
+    find_people,
+    load_slices,
+    read_split,
+    validation_pairs,
+)
+from cinesr.learning.hardware import fast_precision
+from cinesr.learning.losses import build_loss
+from cinesr.learning.networks import build_network
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+Row = dict[str, float]
+
+
+def train(
+    config: TrainingConfig, *, resume: bool = False, progress: Progress | None = None
+) -> Path:
+    """Trains a network, validates it after every epoch, and leaves a model with its card.
+
+    Args:
+        config: Everything that decides the run.
+        resume: Continue a run that was stopped, from its last whole epoch. The result is the same,
+            bit for bit on the same machine, as if it had not been stopped.
+        progress: Called while people are read ("reading") and steps are done ("training").
+
+    Returns:
+        The folder of the run.
+
+    Raises:
+        ConfigError: The run to resume had another configuration.
+        OutputError: The folder holds a run already, or cannot be written.
+        CinesrError: The scans cannot be read.
+    """
+    report = progress or (lambda *_: None)
+    folder = Path(config.output)
+    people = find_people(Path(config.data.folder))
+    split = read_split(config.data, people, seed=config.seed)
+    _open_folder(folder, config, split, resume=resume)
+
+    def reading(done: int, total: int) -> None:
+        report("reading", done, total)
+
+    learn = load_slices(people, split.train, config=config, progress=reading)
+    check = load_slices(people, split.validation, config=config, progress=reading)
+    TrainingRun(config, split, (learn, check), report).fit(folder)
+    return folder
+
+
+def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: bool) -> None:
+    state = folder / "state.npz"
+    if state.exists() and not resume:
+        raise OutputError(
+            f"{folder}: holds a training run already.",
+            hint="Continue it with --resume, or name another output in the configuration.",
+        )
+    wanted = {"config": config.to_dict(), "split": split.digest()}
+    recorded = folder / "config.json"
+    if state.exists():
+        try:
+            before = json.loads(recorded.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UnreadableFileError(f"{recorded}: cannot be read: {error}.") from error
+        changed = _differences(before, json.loads(json.dumps(wanted)))
+        if changed:
+            raise ConfigError(
+                f"{folder}: was trained with another configuration; these differ: "
+                f"{', '.join(changed)}.",
+                hint="Restore them to continue, or name another output to start anew.",
+            )
+        return
+    with staged(recorded, overwrite=True) as part:
+        part.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    split.write(folder / "splits.json")
+
+
+_PLACES = ("output", "folder", "splits", "weights")
+"""Keys that say where things are on one machine; a run may move."""
+
+
+def _differences(before: Any, after: Any, key: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted(set(before) | set(after))
+        return [
+            found
+            for name in names
+            if name not in _PLACES
+            for found in _differences(before.get(name), after.get(name), f"{key}.{name}")
+        ]
+    return [] if before == after else [key.removeprefix(".config").strip(".")]
+
+
+class TrainingRun:
+    """A network in training, with what it learns from and is checked on.
+
+    Args:
+        config: Everything that decides the run.
+        split: Who is in which part.
+        slices: Of the training people, and of the validation people.
+        report: Called while steps are done.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        split: Split,
+        slices: tuple[SliceSet, SliceSet],
+        report: Progress,
+    ) -> None:
+        self.config, self.split, self.report = config, split, report
+        self.learn, self.check = slices
+        self.precision = fast_precision(config.optimisation.precision)
+        self.history: list[Row] = []
+        keras.utils.set_random_seed(config.seed)
+        self.model = build_network(config.network, precision=self.precision)
+        # What is validated, saved and exported is in float32, whatever the training multiplies in.
+        self.result = build_network(config.network)
+        self.model.compile(optimizer=_optimizer(config.optimisation), loss=build_loss(config.loss))
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def fit(self, folder: Path) -> None:
+        """Trains from the last whole epoch to the end, leaving a checkpoint after each."""
+        self._restore(folder / "state.npz")
+        plan, done = self.config.optimisation, len(self.history)
+        if done >= plan.epochs:
+            self._update_result()
+            self.leave_model(folder)
+            return
+        stream = CropStream(self.learn, self.config).batches(done * plan.steps_per_epoch)
+        with _Log(folder, self.history) as log:
+            # The generator is closed on the way out, so that its thread ends with the training.
+            try:
+                self.model.fit(
+                    stream,
+                    steps_per_epoch=plan.steps_per_epoch,
+                    initial_epoch=done,
+                    epochs=plan.epochs,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=[_Epochs(self, folder, log)],
+                )
+            finally:
+                stream.close()
+
+    def end_epoch(self, loss: float, seconds: float) -> Row:
+        """Validates the network as it stands and records the epoch."""
+        self._update_result()
+        steps = (len(self.history) + 1) * self.config.optimisation.steps_per_epoch
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row: Row = {"epoch": len(self.history) + 1, "step": steps, "loss": loss}
+        row |= {"learning_rate": rate, "seconds": seconds} | self.validate()
+        self.history.append(row)
+        return row
+
+    def validate(self) -> Row:
+        """Mean PSNR and SSIM over whole validation slices, for each degradation and in all.
+
+        The data range is the brightest pixel of each reference slice.
+        """
+        scores: dict[str, list[tuple[float, float]]] = {}
+        for method, low, high in validation_pairs(self.check, self.config):
+            output = np.asarray(
+                keras.ops.convert_to_numpy(self.result.predict_on_batch(low[None, ..., None]))
+            )[0, ..., 0]
+            brightest = float(high.max())
+            quality = (
+                psnr(high, output, data_range=brightest),
+                ssim(high, output, data_range=brightest),
+            )
+            scores.setdefault(method, []).append(quality)
+        row: Row = {}
+        every = [pair for pairs in scores.values() for pair in pairs]
+        for name, pairs in {"": every, **{f"_{key}": part for key, part in scores.items()}}.items():
+            means = np.mean(pairs, axis=0)
+            row |= {f"psnr{name}": float(means[0]), f"ssim{name}": float(means[1])}
+        return row
+
+    def _update_result(self) -> None:
+        weights = self.model.get_weights()
+        if self.config.optimisation.ema:
+            averages = iter(self.model.optimizer._model_variables_moving_average)
+            trained = {id(variable) for variable in self.model.trainable_variables}
+            weights = [
+                keras.ops.convert_to_numpy(next(averages)) if id(variable) in trained else weight
+                for variable, weight in zip(self.model.weights, weights, strict=True)
+            ]
+        self.result.set_weights(weights)
+
+    def save(self, path: Path) -> None:
+        """Writes everything that the next epoch needs into one file."""
+        optimizer = self.model.optimizer.variables
+        arrays = {f"model/{index}": value for index, value in enumerate(self.model.get_weights())}
+        arrays |= {
+            f"optimizer/{index}": keras.ops.convert_to_numpy(variable)
+            for index, variable in enumerate(optimizer)
+        }
+        with staged(path, overwrite=True) as part, part.open("wb") as file:
+            np.savez(file, history=np.array(json.dumps(self.history)), **arrays)
+
+    def _restore(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            with np.load(path) as arrays:
+                weights = [arrays[f"model/{index}"] for index in range(len(self.model.weights))]
+                for index, variable in enumerate(self.model.optimizer.variables):
+                    variable.assign(arrays[f"optimizer/{index}"])
+                self.model.set_weights(weights)
+                self.history = json.loads(str(arrays["history"]))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise UnreadableFileError(
+                f"{path}: is not a checkpoint of this run: {error}.",
+                hint="Delete it to start anew.",
+            ) from error
+
+    def leave_model(self, folder: Path) -> None:
+        """Leaves the model as it stands, its card and the plot of its loss."""
+        from cinesr.learning.plot import plot_history
+
+        with staged(folder / "model.keras", overwrite=True) as part:
+            self.result.save(part)
+        write_card(folder / "card.json", self)
+        with staged(folder / "loss.png", overwrite=True) as part:
+            plot_history(self.history, part)
+
+
+def _optimizer(plan: OptimisationConfig) -> keras.optimizers.Optimizer:
+    steps = plan.epochs * plan.steps_per_epoch
+    rate: Any = plan.learning_rate
+    if plan.schedule == "cosine":
+        warmup = min(plan.warmup_steps, steps // 2)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else plan.learning_rate,
+            decay_steps=max(1, steps - warmup),
+            warmup_target=plan.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if not plan.ema:
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.Adam(rate, use_ema=True, ema_momentum=plan.ema)
+
+
+class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells how far the run is, and ends each epoch with a validation and a checkpoint."""
+
+    def __init__(self, run: TrainingRun, folder: Path, log: _Log) -> None:
+        super().__init__()
+        self._run, self._folder, self._log = run, folder, log
+        self._steps = run.config.optimisation.steps_per_epoch
+        self._total = self._steps * run.config.optimisation.epochs
+        self._started = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        done = len(self._run.history) * self._steps + batch + 1
+        self._run.report("training", done, self._total)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        loss = float((logs or {})["loss"])
+        row = self._run.end_epoch(loss, time.perf_counter() - self._started)
+        self._run.save(self._folder / "state.npz")
+        self._log.add(row)
+        self._run.leave_model(self._folder)
+
+
+class _Log:
+    """`log.csv`, one row per epoch, and TensorBoard event files.
+
+    Args:
+        folder: Of the run.
+        history: Rows of the epochs before this start. Rows of an epoch whose checkpoint was not
+            written are dropped from the table, because it is done again.
+    """
+
+    def __init__(self, folder: Path, history: list[Row]) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._path = folder / "log.csv"
+        self._rows = list(history)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=len(history) + 1)
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._board.close()
+
+    def add(self, row: Row) -> None:
+        """Records an epoch."""
+        self._rows.append(row)
+        with (
+            staged(self._path, overwrite=True) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer.writeheader()
+            writer.writerows(self._rows)
+        for key, value in row.items():
+            if key not in ("epoch", "step"):
+                self._board.add_scalar(key, value, int(row["step"]))
+        self._board.flush()
