@@ -1,0 +1,426 @@
+"""The commands. stdout carries data, stderr carries talk; each command imports what it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cinesr import __version__
+from cinesr.errors import CinesrError
+
+if TYPE_CHECKING:
+    from cinesr.imaging.cine import Cine
+
+SOME_FAILED = 1
+UNFIT_INPUT = 3
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Commands in the order in which a newcomer needs them, with errors told in words."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of definition."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; an error of ours becomes a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except CinesrError as error:
+            tell_error(error)
+            ctx.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("Stopped. Nothing is left half written.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def tell_error(error: CinesrError) -> None:
+    """Says on stderr what went wrong and what to do."""
+    click.echo(click.style("Error: ", fg="red", bold=True, reset=True) + error.message, err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+class Spacing(click.ParamType[tuple[float, float]]):
+    """ROW,COLUMN in millimetres, or one number for both."""
+
+    name = "ROW,COLUMN"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Text to (row, column)."""
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or not all(0 < number < 100 for number in numbers):
+            self.fail(f"{value!r} is not ROW,COLUMN in millimetres, such as 1.4,1.3", param, ctx)
+        return numbers[0], numbers[-1]
+
+
+def _no_color(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    import os
+
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    return value
+
+
+existing = click.Path(path_type=Path)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+spacing_option = click.option(
+    "--spacing", type=Spacing(), help="Pixel spacing in mm, for files that do not say."
+)
+series_option = click.option("--series", help="Which one, by number or name, if there are several.")
+
+
+@contextmanager
+def progress_bar(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with the time left; gives what is called with steps done and steps in all."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _talk(quiet: bool) -> Callable[[str], None]:
+    return (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", callback=None)
+@click.option("--no-color", is_flag=True, is_eager=True, hidden=True, callback=_no_color)
+def main(no_color: bool) -> None:
+    """Super-resolution of cardiac cine MR images: x4 from DICOM to DICOM.
+
+    Research use only. Detail in the result is predicted, not measured.
+    """
+
+
+@main.command()
+@click.option("-o", "--output", type=existing, default=Path("demo"), show_default=True)
+@overwrite_option
+@quiet_option
+def demo(output: Path, overwrite: bool, quiet: bool) -> None:
+    """Show the whole job on a synthetic heart."""
+    from cinesr.demo import run_demo
+
+    talk = _talk(quiet)
+    with progress_bar("Upscaling", quiet=quiet) as progress:
+        found = run_demo(output, overwrite=overwrite, progress=progress)
+    for name, scores in found["scores"].items():
+        words = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
+        talk(f"{name:>10}: {words}")
+    talk("The phantom is drawn, so these figures say that it works, not how well on people.")
+    for path in found["pictures"]:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, type=existing, metavar="INPUT...")
+@click.option("-o", "--output", type=existing, help="File or folder. [default: INPUT_x4]")
+@click.option("--model", help="A name from `cinesr models`, or an .onnx file.")
+@click.option("--scale", type=click.IntRange(2, 8), help="Take a model of this scale.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads. [default: all]")
+@spacing_option
+@overwrite_option
+@json_option
+@quiet_option
+def upscale(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    model: str | None,
+    scale: int | None,
+    threads: int | None,
+    spacing: tuple[float, float] | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Upscale scans: DICOM to DICOM, NIfTI to NIfTI, pictures to pictures.
+
+    INPUT is a DICOM folder, zip or file, NIfTI, PNG, TIFF or NPY. Beside the result stand run.json,
+    with times and checks, and a preview.
+    """
+    from cinesr.upscaling.upscale import Upscaler, default_output, upscale_path
+
+    upscaler = Upscaler(model, scale=scale, threads=threads)
+    runs: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    talk = _talk(quiet)
+    for source in inputs:
+        target = default_output(source, upscaler.model.scale)
+        if output is not None:
+            target = output if len(inputs) == 1 else output / target.name
+        try:
+            with progress_bar(f"Upscaling {source.name}", quiet=quiet) as progress:
+                run = upscale_path(
+                    source,
+                    target,
+                    upscaler,
+                    overwrite=overwrite,
+                    spacing_mm=spacing,
+                    progress=progress,
+                )
+        except CinesrError as error:
+            tell_error(error)
+            failed.append({"input": str(source), "error": error.message, "hint": error.hint})
+            continue
+        runs.append(run)
+        _tell_run(run, talk)
+        if not as_json:
+            click.echo(run["output"])
+    if as_json:
+        click.echo(json.dumps({"runs": runs, "failed": failed}, indent=1))
+    if failed:
+        sys.exit(SOME_FAILED if runs else UNFIT_INPUT)
+
+
+def _tell_run(run: dict[str, Any], talk: Callable[[str], None]) -> None:
+    for series in run["series"]:
+        talk(f"{series['name']}: {_size(series['shape'])} -> {_size(series['result_shape'])}")
+        for check in series["checks"]:
+            mark = "look" if check["warning"] else "ok"
+            talk(f"  {mark:>4}  {check['name']}: {check['finding']}")
+        for note in series["notes"]:
+            talk(f"  note  {note}")
+    seconds = run["seconds"]
+    stages = ", ".join(f"{key} {value:.1f}" for key, value in seconds.items() if key != "total")
+    talk(f"{run['frames']} frames in {seconds['total']:.1f} s ({stages})")
+    talk("Detail is predicted. Research use only.")
+
+
+def _size(shape: list[int]) -> str:
+    times, slices, rows, columns = shape
+    return f"{times} phases x {slices} slices of {columns} x {rows}"
+
+
+@main.command()
+@click.argument("source", type=existing, metavar="INPUT")
+@click.option("-o", "--output", type=existing, required=True)
+@click.option(
+    "--method",
+    type=click.Choice(["thesis", "johnson", "bicubic", "kspace"]),
+    default="thesis",
+    show_default=True,
+)
+@click.option("--scale", type=click.IntRange(2, 8), default=4, show_default=True)
+@click.option("--noise", type=click.FloatRange(0, 1), default=0.0, help="Share of the range.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the noise.")
+@series_option
+@spacing_option
+@overwrite_option
+@quiet_option
+def degrade(
+    source: Path,
+    output: Path,
+    method: str,
+    scale: int,
+    noise: float,
+    seed: int,
+    series: str | None,
+    spacing: tuple[float, float] | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Make a low-resolution twin, with the geometry right."""
+    import cinesr
+
+    cine = cinesr.load(source, series=series, spacing_mm=spacing)
+    low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
+    cinesr.save(low, output, overwrite=overwrite)
+    _talk(quiet)(f"{_size(list(cine.shape))} -> {_size(list(low.shape))}")
+    click.echo(output)
+
+
+@main.command()
+@click.argument("reference", type=existing)
+@click.argument("candidate", type=existing)
+@click.option("--mask", type=existing, help="Where the heart is: an image that is 0 elsewhere.")
+@click.option("--lpips/--no-lpips", default=True, help="LPIPS takes most of the time.")
+@json_option
+@quiet_option
+def evaluate(
+    reference: Path, candidate: Path, mask: Path | None, lpips: bool, as_json: bool, quiet: bool
+) -> None:
+    """Score a CANDIDATE against its REFERENCE.
+
+    PSNR, SSIM, NRMSE, LPIPS, checkerboard index and sub-pixel shift, over the whole frame and the
+    body.
+    """
+    import numpy as np
+
+    import cinesr
+
+    heart = None
+    if mask is not None:
+        heart = np.asarray(cinesr.load(mask).frames) > 0
+        heart = heart[0] if heart.shape[0] == 1 else heart
+        heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
+    found = cinesr.evaluate(
+        cinesr.load(reference), cinesr.load(candidate), heart_mask=heart, with_lpips=lpips
+    )
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+        return
+    for note in found.notes:
+        _talk(quiet)(f"note  {note}")
+    click.echo(_score_table(found.to_dict()))
+
+
+def _score_table(found: dict[str, Any]) -> str:
+    mean = found["mean"]
+
+    def cell(value: float | None, digits: int) -> str:
+        return f"{'-':>9}" if value is None else f"{value:9.{digits}f}"
+
+    lines = [f"{len(found['frames'])} frames; range 0 to {found['data_range']:g}"]
+    lines.append(f"{'':6}{'PSNR dB':>9}{'SSIM':>9}{'NRMSE':>9}")
+    for region in ("whole", "body", "heart"):
+        if (part := mean[region]) is not None:
+            figures = cell(part["psnr"], 2) + cell(part["ssim"], 4) + cell(part["nrmse"], 4)
+            lines.append(f"{region:6}{figures}")
+    lines.append(f"LPIPS {cell(mean['lpips'], 4).strip()}")
+    lines.append(f"checkerboard index {cell(mean['checkerboard'], 3).strip()} %")
+    if mean["shift_px"] is not None:
+        row, column = mean["shift_px"]
+        lines.append(f"shift {row:+.3f} rows, {column:+.3f} columns")
+    return "\n".join(lines)
+
+
+@main.command()
+@click.argument("source", type=existing, metavar="INPUT")
+@spacing_option
+@json_option
+def info(source: Path, spacing: tuple[float, float] | None, as_json: bool) -> None:
+    """Show what is in there, without running anything."""
+    from cinesr.imaging.files import open_cines
+
+    found = [_described(cine) for cine in open_cines(source, spacing_mm=spacing)]
+    if as_json:
+        click.echo(json.dumps({"input": str(source), "series": found}, indent=1))
+        return
+    for number, series in enumerate(found):
+        click.echo(f"{number}: {series['name']}")
+        click.echo(f"   {_size(series['shape'])}, {series['dtype']}")
+        if series["spacing_mm"]:
+            row, column, step = (series["spacing_mm"][key] for key in ("row", "column", "slice"))
+            click.echo(f"   {row:.4g} x {column:.4g} mm (row x column), slices {step:.4g} mm apart")
+        else:
+            click.echo("   pixel spacing not known; name it with --spacing")
+        if series["frame_time_ms"] is not None:
+            click.echo(f"   {series['frame_time_ms']:.1f} ms between phases")
+        for note in series["notes"]:
+            click.echo(f"   note: {note}")
+
+
+def _described(cine: Cine) -> dict[str, Any]:
+    import numpy as np
+
+    column, row, step = cine.geometry.spacing_mm
+    steps = np.diff(cine.times_ms)
+    timed = bool(steps.size and np.isfinite(steps).all() and steps.max() > 0)
+    return {
+        "name": cine.name,
+        "shape": list(cine.shape),
+        "dtype": str(cine.dtype),
+        "spacing_mm": {"row": row, "column": column, "slice": step}
+        if cine.geometry.is_known
+        else None,
+        "evenly_spaced": cine.geometry.is_evenly_spaced,
+        "affine_lps": cine.geometry.affine().tolist(),
+        "frame_time_ms": float(steps.mean()) if timed else None,
+        "notes": list(cine.notes),
+    }
+
+
+@main.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the models at hand."""
+    from cinesr.upscaling.catalogue import DEFAULT_MODEL, models, user_models
+
+    found = models()
+    if as_json:
+        click.echo(json.dumps([model.to_dict() for model in found], indent=1))
+        return
+    for model in found:
+        star = "*" if model.name == DEFAULT_MODEL else " "
+        network = model.card.get("network", {}).get("architecture", "")
+        methods = ", ".join(model.card.get("degradation", {}).get("methods", []))
+        click.echo(f"{star} {model.name:24} x{model.scale}  {network:10} {methods}")
+        click.echo(f"  sha256 {model.sha256}")
+    click.echo(f"* is the default. Your own .onnx files are found in {user_models()}.")
+
+
+@main.command()
+@click.argument("config", type=existing)
+@click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
+@quiet_option
+def train(config: Path, resume: bool, quiet: bool) -> None:
+    """Train a network on a folder of scans, as CONFIG.toml says."""
+    from cinesr.learning import require_training_packages
+
+    require_training_packages()
+    from cinesr.learning.config import read_config
+    from cinesr.learning.training import train
+
+    settings = read_config(config)
+    talk = _talk(quiet)
+    with progress_bar(f"Training {settings.name}", quiet=quiet) as progress:
+        folder = train(
+            settings,
+            resume=resume,
+            progress=lambda _, done, total: progress(done, total),
+        )
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    scores = card["validation"]
+    talk(f"Validation: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
+    talk(f"Next: cinesr export {folder} -o {settings.name}.onnx")
+    click.echo(folder)
+
+
+@main.command()
+@click.argument("checkpoint", type=existing)
+@click.option("-o", "--output", type=existing, required=True, metavar="MODEL.onnx")
+@overwrite_option
+@quiet_option
+def export(checkpoint: Path, output: Path, overwrite: bool, quiet: bool) -> None:
+    """Write a trained network as one deployable file, checked against Keras."""
+    from cinesr.learning import require_training_packages
+
+    require_training_packages()
+    from cinesr.learning.export import export
+
+    card = export(checkpoint, output, overwrite=overwrite)
+    _talk(quiet)(f"{card['name']}: largest difference to Keras {card['parity']:.1e} of the range")
+    click.echo(output)

@@ -1,0 +1,154 @@
+"""The models that are at hand: those in the package, and those that the user put beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from cinesr.errors import ModelError
+
+SHIPPED_MODELS = Path(__file__).parent / "models"
+DEFAULT_MODEL = "mixture-x4"
+CARD_KEY = "cinesr"
+NEEDED_KEYS = ("name", "scale", "receptive_field")
+
+
+def user_models() -> Path:
+    """The folder in which a user's own .onnx files are found by name.
+
+    `CINESR_MODELS` where it is set, else `cinesr/models` in the user's data folder
+    (XDG Base Directory Specification).
+    """
+    if named := os.environ.get("CINESR_MODELS"):
+        return Path(named)
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "cinesr" / "models"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network in a file, with its card.
+
+    Args:
+        path: The .onnx file.
+        card: What it learned from, how, how well, and what it is for.
+    """
+
+    path: Path
+    card: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As the card says."""
+        return str(self.card["name"])
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel, per axis."""
+        return int(self.card["scale"])
+
+    @property
+    def receptive_field(self) -> int:
+        """How many input pixels to each side an output pixel depends on."""
+        return int(self.card["receptive_field"])
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {"path": str(self.path), "sha256": self.sha256, **self.card}
+
+
+def read_model(path: Path) -> Model:
+    """Reads a model's card.
+
+    Raises:
+        ModelError: The file is absent, not an ONNX model, or has no card of cinesr.
+    """
+    hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
+    try:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        card = json.loads(session.get_modelmeta().custom_metadata_map[CARD_KEY])
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
+    except KeyError as error:
+        raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint) from error
+    except Exception as error:  # onnxruntime's errors share no base class but this one.
+        raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
+    missing = [key for key in NEEDED_KEYS if key not in card]
+    if missing:
+        raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
+    return Model(path, card)
+
+
+def models() -> list[Model]:
+    """Every model at hand, shipped ones first, by name.
+
+    A file in the user's folder that is not a model is passed over.
+    """
+    found = [read_model(path) for path in sorted(SHIPPED_MODELS.glob("*.onnx"))]
+    for path in sorted(user_models().glob("*.onnx")):
+        try:
+            found.append(read_model(path))
+        except ModelError:
+            continue
+    return found
+
+
+def find_model(name: str | Path | None = None, *, scale: int | None = None) -> Model:
+    """The model of a name or in a file.
+
+    Args:
+        name: A name from `models()` or a path; the default model where not given.
+        scale: Refuse a model of another scale; without a name, choose one of this scale.
+
+    Raises:
+        ModelError: There is no such model, or its scale is another.
+    """
+    if name is None and scale is not None:
+        fitting = [model for model in models() if model.scale == scale]
+        if not fitting:
+            raise ModelError(
+                f"There is no model of scale {scale}; at hand: {_listing()}.",
+                hint="Train one with network.scale in the configuration, see docs/training.md.",
+            )
+        preferred = [model for model in fitting if model.name == DEFAULT_MODEL]
+        return (preferred or fitting)[0]
+    wanted = str(name or DEFAULT_MODEL)
+    for folder in (SHIPPED_MODELS, user_models()):
+        path = folder / f"{wanted}.onnx"
+        if path.is_file():
+            return _of_scale(read_model(path), scale)
+    if Path(wanted).exists() or wanted.endswith(".onnx"):
+        return _of_scale(read_model(Path(wanted)), scale)
+    raise ModelError(
+        f"There is no model {wanted!r}; at hand: {_listing()}.",
+        hint=f"Name one of these, an .onnx file, or put one into {user_models()}.",
+    )
+
+
+def _of_scale(model: Model, scale: int | None) -> Model:
+    if scale is not None and model.scale != scale:
+        raise ModelError(
+            f"{model.path.name}: upscales by {model.scale}, not by {scale}.",
+            hint=f"Leave out the scale, or choose a model of scale {scale}; at hand: {_listing()}.",
+        )
+    return model
+
+
+def _listing() -> str:
+    return ", ".join(f"{model.name} (x{model.scale})" for model in models()) or "none"

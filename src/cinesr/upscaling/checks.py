@@ -1,0 +1,171 @@
+"""What is looked at before a result counts as done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinesr.degradation import METHODS, Degradation
+from cinesr.errors import CheckFailedError, UnfitImageError
+from cinesr.imaging.registration import subpixel_shift
+
+LARGEST_SHIFT_PX = 0.05
+LARGEST_OVERSHOOT = 0.5
+"""A sharper picture may exceed the range of its input, but not by half of it."""
+LOW_CONSISTENCY_DB = 25.0
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Args:
+        name: What was looked at.
+        passed: False refuses the result.
+        warning: Whether it is worth a second look, though it passed.
+        finding: In words, with the figures.
+        values: The figures.
+    """
+
+    name: str
+    passed: bool
+    finding: str
+    values: dict[str, Any] = field(default_factory=dict)
+    warning: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return asdict(self)
+
+
+def check_frame(output: Image, *, name: str, place: tuple[int, int]) -> None:
+    """Refuses a frame with values that no image has.
+
+    Args:
+        output: (row, column) on the network's scale.
+        name: Of the cine, for the message.
+        place: (phase, slice).
+
+    Raises:
+        CheckFailedError: A value is not finite, or far outside the input's range.
+    """
+    low, high = float(output.min()), float(output.max())
+    # NaN compares false, so this refuses it too.
+    if not (low >= -LARGEST_OVERSHOOT and np.isfinite(high)):
+        raise CheckFailedError(
+            f"{name}: the result at phase {place[0]}, slice {place[1]} spans {low:g} to {high:g} "
+            "of the input's range; expected finite values near 0 to 1. Nothing was written.",
+            hint="The model does not fit this image: choose another with --model.",
+        )
+
+
+def check_samples(inputs: Sequence[Image], outputs: Sequence[Image], *, scale: int) -> list[Check]:
+    """Compares results with their inputs.
+
+    Args:
+        inputs: Low-resolution frames, (row, column) each, on the network's scale.
+        outputs: What the network made of each.
+        scale: Between the two.
+    """
+    return [
+        _finite(outputs),
+        _not_constant(outputs),
+        _range(inputs, outputs),
+        _shift(inputs, outputs, scale),
+        _consistency(inputs, outputs, scale),
+    ]
+
+
+def _finite(outputs: Sequence[Image]) -> Check:
+    good = all(np.isfinite(output).all() for output in outputs)
+    return Check("finite", good, "every value is finite" if good else "some values are not finite")
+
+
+def _not_constant(outputs: Sequence[Image]) -> Check:
+    spread = max(float(np.ptp(output)) for output in outputs)
+    good = bool(spread > 1e-3)
+    words = f"the result spans {100 * spread:.0f} % of the input's range"
+    return Check("not constant", good, words, {"spread": spread})
+
+
+def _range(inputs: Sequence[Image], outputs: Sequence[Image]) -> Check:
+    low, high = (float(pick(*map(pick, inputs))) for pick in (_lowest, _highest))
+    below = low - float(_lowest(*map(_lowest, outputs)))
+    above = float(_highest(*map(_highest, outputs))) - high
+    worst = max(below, above, 0.0)
+    return Check(
+        "range",
+        bool(worst <= LARGEST_OVERSHOOT),
+        f"reaches {100 * max(below, 0.0):.1f} % below and {100 * max(above, 0.0):.1f} % above the "
+        "input's range, before clipping",
+        {"below": below, "above": above},
+    )
+
+
+def _lowest(*parts: Any) -> Any:
+    return np.min(parts)
+
+
+def _highest(*parts: Any) -> Any:
+    return np.max(parts)
+
+
+def _shift(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Check:
+    bicubic = Degradation("bicubic", scale)
+    shifts = []
+    for low, high in zip(inputs, outputs, strict=True):
+        try:
+            shifts.append(subpixel_shift(low, bicubic.apply(high)))
+        except UnfitImageError:
+            continue  # Too small or too flat to be registered.
+    if not shifts:
+        return Check("shift", True, "could not be measured: too little to see in the image")
+    row, column = np.median(shifts, axis=0)
+    good = bool(max(abs(row), abs(column)) < LARGEST_SHIFT_PX)
+    return Check(
+        "shift",
+        good,
+        f"{row:+.3f} rows, {column:+.3f} columns against the input, in input pixels; expected "
+        f"less than {LARGEST_SHIFT_PX}",
+        {"row": float(row), "column": float(column)},
+    )
+
+
+def _consistency(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Check:
+    found = {}
+    for method in METHODS:
+        recipe = Degradation(method, scale)
+        errors = [
+            np.mean(np.square(recipe.apply(high) - low))
+            for low, high in zip(inputs, outputs, strict=True)
+        ]
+        found[method] = float(-10.0 * np.log10(max(float(np.mean(errors)), 1e-12)))
+    best = max(found, key=lambda method: found[method])
+    return Check(
+        "consistency",
+        True,
+        f"degraded again, it is {found[best]:.1f} dB from the input (by {best}, the closest)",
+        {"psnr_db": found},
+        warning=found[best] < LOW_CONSISTENCY_DB,
+    )
+
+
+def refuse_failed(checks: Sequence[Check], *, name: str) -> None:
+    """Raises if a check failed.
+
+    Raises:
+        CheckFailedError: Says which, with the figures.
+    """
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        found = "; ".join(f"{check.name}: {check.finding}" for check in failed)
+        raise CheckFailedError(
+            f"{name}: the result failed its checks ({found}). Nothing was written.",
+            hint="The model does not fit this image: choose another with --model.",
+        )

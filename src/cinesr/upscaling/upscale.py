@@ -1,0 +1,378 @@
+"""The one workflow: load, normalise, run, restore, check, save."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinesr import __version__
+from cinesr.errors import OutputError
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.files import (
+    natural_suffix,
+    open_cines,
+    save,
+    staged,
+    staged_result,
+    suffix_of,
+)
+from cinesr.upscaling.catalogue import Model, find_model
+from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
+from cinesr.upscaling.engine import Engine
+from cinesr.upscaling.preview import Panel, write_preview
+
+SAMPLES = 5
+"""So many frames, spread over the cine, are upscaled and checked before anything is written."""
+
+Image = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+class Stopwatch:
+    """Seconds spent in each stage of a run; a stage within another counts for itself alone."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._inner = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time spent inside to a stage."""
+        outer, self._inner = self._inner, 0.0
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._inner
+            self._inner = outer + spent
+
+
+@dataclass(frozen=True, eq=False)
+class Upscaled:
+    """An upscaled cine and what was found on the way.
+
+    Args:
+        cine: The result; its frames are computed when they are read. Its notes say what a reader
+            should know.
+        checks: Of samples spread over the cine.
+        sample: The middle sample's input and output on the network's scale, for a preview.
+    """
+
+    cine: Cine
+    checks: tuple[Check, ...]
+    sample: tuple[Image, Image]
+
+
+class Upscaler:
+    """A model made ready to upscale any number of cines.
+
+    Args:
+        model: A name from `cinesr.models()` or an .onnx file; the default model where not given.
+        scale: Refuse a model of another scale.
+        threads: Processor threads; all that this process may use where not given.
+
+    Raises:
+        ModelError: There is no such model, or its scale is another.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        scale: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.stopwatch = Stopwatch()
+        self.model: Model = find_model(model, scale=scale)
+        self._engine = Engine(self.model, threads=threads)
+
+    @property
+    def threads(self) -> int:
+        """Processor threads in use."""
+        return int(self._engine.threads)
+
+    def __call__(self, cine: Cine, *, progress: Progress | None = None) -> Upscaled:
+        """Upscales and checks a few frames, and prepares the rest.
+
+        Args:
+            cine: What to upscale.
+            progress: Called with frames done and frames in all.
+
+        Raises:
+            UnfitImageError: A frame is not finite, or the image is constant.
+            CheckFailedError: The result is not fit to be used.
+        """
+        scale, name = self.model.scale, cine.name
+        with self.stopwatch.stage("read"):
+            rule = IntensityRule.of(cine)
+        times, slices, rows, columns = cine.shape
+        done: dict[tuple[int, int], Image] = {}
+        computed = 0
+
+        def compute(place: tuple[int, int]) -> Image:
+            nonlocal computed
+            with self.stopwatch.stage("read"):
+                low = rule.apply(cine.frame(*place))
+            with self.stopwatch.stage("network"):
+                high = self._engine.run(low)
+            check_frame(high, name=name, place=place)
+            computed += 1
+            if progress:
+                progress(min(computed, times * slices), times * slices)
+            return high
+
+        places = [(index // slices, index % slices) for index in _spread(times * slices)]
+        inputs = [rule.apply(cine.frame(*place)) for place in places]
+        for place in places:
+            done[place] = compute(place)
+        with self.stopwatch.stage("check"):
+            outputs = [done[place] for place in places]
+            checks = check_samples(inputs, outputs, scale=scale)
+            refuse_failed(checks, name=name)
+        # A magnitude image has no negative values, though its storage may be signed.
+        lowest = 0.0 if rule.minimum >= 0 else None
+
+        def read(time_index: int, slice_index: int) -> NDArray[Any]:
+            place = (time_index, slice_index)
+            high = done.pop(place) if place in done else compute(place)
+            with self.stopwatch.stage("restore"):
+                return cine.to_stored(rule.invert(high), lowest=lowest)
+
+        frames = LazyFrames((times, slices, rows * scale, columns * scale), cine.dtype, read)
+        result = cine.with_frames(frames, cine.geometry.upscaled(scale), self._derivation())
+        result = replace(result, notes=(*cine.notes, *_warnings(cine, self.model, checks)))
+        middle = len(places) // 2
+        return Upscaled(result, tuple(checks), (inputs[middle], outputs[middle]))
+
+    def _derivation(self) -> Derivation:
+        model = self.model
+        return Derivation(
+            f"super-resolved x{model.scale}",
+            f"cinesr {__version__}, model {model.name}, sha256 {model.sha256}, "
+            f"scale {model.scale}. Detail is predicted. Research use only.",
+        )
+
+
+def _spread(frames: int) -> list[int]:
+    picks = np.linspace(0, frames - 1, min(SAMPLES, frames))
+    return [int(index) for index in np.unique(np.rint(picks))]
+
+
+def _warnings(cine: Cine, model: Model, checks: list[Check]) -> list[str]:
+    found = [f"{check.name}: {check.finding}" for check in checks if check.warning]
+    learned = (model.card.get("data") or {}).get("spacing_mm")
+    if learned and cine.geometry.is_known:
+        low, high = (end * model.scale for end in learned)
+        smallest, largest = min(cine.geometry.spacing_mm[:2]), max(cine.geometry.spacing_mm[:2])
+        if smallest < 0.9 * low or largest > 1.1 * high:
+            found.append(
+                f"{model.name} learned to go from {_span(low, high)} pixels to "
+                f"{_span(*learned)}; here it goes from {_span(smallest, largest)} to "
+                f"{_span(smallest / model.scale, largest / model.scale)}, finer than anything "
+                "it has seen, so its detail is an extrapolation"
+                if smallest < low
+                else f"{model.name} learned from {_span(low, high)} pixels, finer than the "
+                f"{_span(smallest, largest)} here"
+            )
+    return found
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.2g} mm" if high - low < 0.05 * high else f"{low:.2g}-{high:.2g} mm"
+
+
+def upscale(
+    cine: Cine,
+    *,
+    model: str | Path | None = None,
+    scale: int | None = None,
+    threads: int | None = None,
+) -> Cine:
+    """Upscales a cine in memory.
+
+    Args:
+        cine: What to upscale, as `cinesr.load` gives it.
+        model: A name from `cinesr.models()` or an .onnx file; the default model where not given.
+        scale: Refuse a model of another scale.
+        threads: Processor threads; all that this process may use where not given.
+
+    Returns:
+        A cine of the same phases, slices, stored type and extent, with `scale` times the rows and
+        columns.
+
+    Raises:
+        ModelError: There is no such model, or its scale is another.
+        UnfitImageError: A frame is not finite, or the image is constant.
+        CheckFailedError: The result is not fit to be used.
+    """
+    return Upscaler(model, scale=scale, threads=threads)(cine).cine.in_memory()
+
+
+def default_output(source: Path, scale: int) -> Path:
+    """Where a result goes if nobody says: beside its input, with the scale in its name."""
+    source = source.resolve()
+    return source.with_name(_scaled_name(source.name, scale, "" if source.is_dir() else None))
+
+
+def _scaled_name(name: str, scale: int, suffix: str | None = None) -> str:
+    suffix = suffix_of(name) if suffix is None else suffix
+    stem = name[: -len(suffix)] if suffix else name.removesuffix(".zip")
+    return f"{stem}_x{scale}{suffix}"
+
+
+def upscale_path(
+    source: Path,
+    output: Path,
+    upscaler: Upscaler,
+    *,
+    overwrite: bool = False,
+    spacing_mm: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Upscales what is at a path, and leaves the result, a record of the run and a preview.
+
+    Args:
+        source: A file, folder or zip in any readable format.
+        output: A file, beside which `<stem>.run.json` and `<stem>.preview.png` are written; or a
+            folder, which then holds `run.json`, `preview.png` and the results.
+        upscaler: With the model.
+        overwrite: Replace what exists.
+        spacing_mm: (row, column) pixel spacing, for files that do not say.
+        progress: Called with frames done and frames in all.
+
+    Returns:
+        What the record holds.
+
+    Raises:
+        CinesrError: Anything that is wrong with the input, the model, the output or the result;
+            nothing is written then.
+    """
+    watch = upscaler.stopwatch = Stopwatch()
+    start = time.perf_counter()
+    with watch.stage("read"):
+        cines = open_cines(source, spacing_mm=spacing_mm)
+    run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
+    if suffix := suffix_of(output):
+        if len(cines) > 1:
+            raise OutputError(
+                f"{source} holds {len(cines)} series; {output} can take one.",
+                hint="Name a folder for the output: a name without a suffix.",
+            )
+        run.one(cines[0], output, overwrite=overwrite)
+        stem = output.name[: -len(suffix)]
+        record_path = output.with_name(f"{stem}.run.json")
+        preview_path = output.with_name(f"{stem}.preview.png")
+        record = run.record(source, output, time.perf_counter() - start)
+        _write_record(record_path, record)
+        write_preview(preview_path, run.panels)
+        return record
+    with staged_result(output, overwrite=overwrite) as part:
+        scale = upscaler.model.scale
+        for cine, name in zip(cines, _names(cines, source, scale), strict=True):
+            target = part / name
+            run.one(cine, target)
+        record = run.record(source, output, time.perf_counter() - start)
+        _write_record(part / "run.json", record)
+        write_preview(part / "preview.png", run.panels)
+    return record
+
+
+def _names(cines: Sequence[Cine], source: Path, scale: int) -> list[str]:
+    """Under which name each cine goes into the output folder; "" for the folder itself."""
+    suffixes = [natural_suffix(cine) for cine in cines]
+    if suffixes == [""]:
+        return [""]
+    names: list[str] = []
+    for cine, suffix in zip(cines, suffixes, strict=True):
+        name = source.name if len(cines) == 1 and suffix_of(source) else cine.name
+        clean = re.sub(r"[^\w./ -]+", "_", name).strip("./ ") or "series"
+        name = f"{clean}_x{scale}" if not suffix else _scaled_name(clean, scale, suffix)
+        names.append(_unlike(name, names, suffix))
+    return names
+
+
+def _unlike(name: str, taken: Sequence[str], suffix: str) -> str:
+    stem, number = name.removesuffix(suffix), 1
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}{suffix}"
+    return name
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    with staged(path, overwrite=True) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+class _Run:
+    """One call of the workflow: what was done so far, for its record and preview."""
+
+    def __init__(self, upscaler: Upscaler, frames: int, progress: Progress | None) -> None:
+        self._upscaler, self._frames, self._progress = upscaler, frames, progress
+        self._done = 0
+        self._series: list[dict[str, Any]] = []
+        self.panels: list[Panel] = []
+
+    def one(self, cine: Cine, target: Path, *, overwrite: bool = False) -> None:
+        """Upscales and writes one cine."""
+        before, progress = self._done, self._progress
+
+        def onward(done: int, _: int) -> None:
+            if progress:
+                progress(before + done, self._frames)
+
+        found = self._upscaler(cine, progress=onward)
+        with self._upscaler.stopwatch.stage("write"):
+            save(found.cine, target, overwrite=overwrite)
+        times, slices, rows, columns = cine.shape
+        self._done += times * slices
+        if not self.panels:
+            low, high = found.sample
+            self.panels = [(f"input {columns} x {rows}", low)]
+            size = f"{found.cine.shape[3]} x {found.cine.shape[2]}"
+            self.panels.append((f"{self._upscaler.model.name} {size}", high))
+        self._series.append(
+            {
+                "name": cine.name,
+                "shape": list(cine.shape),
+                "result_shape": list(found.cine.shape),
+                "spacing_mm": _spacing(cine),
+                "result_spacing_mm": _spacing(found.cine),
+                "checks": [check.to_dict() for check in found.checks],
+                "notes": list(found.cine.notes),
+            }
+        )
+
+    def record(self, source: Path, output: Path, seconds: float) -> dict[str, Any]:
+        """What `run.json` holds."""
+        model = self._upscaler.model
+        return {
+            "tool": f"cinesr {__version__}",
+            "use": "research only; detail is predicted",
+            "input": str(source.resolve()),
+            "output": str(output.resolve()),
+            "model": model.name,
+            "model_sha256": model.sha256,
+            "scale": model.scale,
+            "threads": self._upscaler.threads,
+            "frames": self._done,
+            "seconds": {**self._upscaler.stopwatch.seconds, "total": seconds},
+            "series": self._series,
+        }
+
+
+def _spacing(cine: Cine) -> dict[str, float] | None:
+    if not cine.geometry.is_known:
+        return None
+    column, row, slice_step = cine.geometry.spacing_mm
+    return {"row": row, "column": column, "slice": slice_step}
