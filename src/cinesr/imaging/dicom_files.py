@@ -218,12 +218,9 @@ def _require_decoder(path: Path, syntax: UID) -> None:
             hint="Convert the files to Explicit VR Little Endian, for example with gdcmconv --raw.",
         ) from error
     if not decoder.is_available:
-        # The extra holds no decoder of lossless JPEG: the one for it is under the GPL.
-        is_jpeg = "JPEG Lossless" in syntax.name or "JPEG Extended" in syntax.name
-        other = "Decompress the files with dcmdjpeg or gdcmconv --raw, or: pip install python-gdcm"
         raise MissingCodecError(
             f"{path}: the pixels are compressed ({syntax.name}) and no decoder is installed.",
-            hint=other if is_jpeg else 'Install the decoders: pip install "cinesr[codecs]"',
+            hint='Install the decoders: pip install "cinesr[codecs]"',
         )
 
 
