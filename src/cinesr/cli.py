@@ -286,9 +286,9 @@ def evaluate(
         heart = np.asarray(cinesr.load(mask).frames) > 0
         heart = heart[0] if heart.shape[0] == 1 else heart
         heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
-    found = cinesr.evaluate(
-        cinesr.load(reference), cinesr.load(candidate), heart_mask=heart, with_lpips=lpips
-    )
+    cines = cinesr.load(reference), cinesr.load(candidate)
+    with progress_bar("Scoring", quiet=quiet) as progress:
+        found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=1))
         return

@@ -261,6 +261,7 @@ def evaluate(
     *,
     heart_mask: NDArray[Any] | None = None,
     with_lpips: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Scores a cine against its reference, frame by frame, on the stored values as they are.
 
@@ -274,6 +275,7 @@ def evaluate(
         heart_mask: Where the heart is: (row, column), (slice, row, column) or
             (time, slice, row, column), on the reference's grid.
         with_lpips: False saves the time that LPIPS takes.
+        progress: Called with frames done and frames in all.
 
     Raises:
         UnfitImageError: The sizes or grids do not fit, a frame holds NaN or Inf, the reference has
@@ -294,6 +296,8 @@ def evaluate(
         heart = None if hearts is None else hearts[time, slice_index]
         scores = _score(ours, theirs, data_range=data_range, heart=heart, with_lpips=with_lpips)
         rows.append(FrameScores(time, slice_index, scores))
+        if progress:
+            progress(len(rows), cropped.shape[0] * cropped.shape[1])
     all_scores = [row.scores for row in rows]
     notes += _notes(all_scores, with_heart=hearts is not None, with_lpips=with_lpips)
     return Evaluation(
