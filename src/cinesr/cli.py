@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an error of ours becomes a message and an exit code."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except CinesrError as error:
@@ -48,38 +51,32 @@ def tell_error(error: CinesrError) -> None:
         click.echo(f"  {error.hint}", err=True)
 
 
-class Spacing(click.ParamType[tuple[float, float]]):
-    """ROW,COLUMN in millimetres, or one number for both."""
-
-    name = "ROW,COLUMN"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Text to (row, column)."""
-        try:
-            numbers = [float(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2) or not all(0 < number < 100 for number in numbers):
-            self.fail(f"{value!r} is not ROW,COLUMN in millimetres, such as 1.4,1.3", param, ctx)
-        return numbers[0], numbers[-1]
-
-
-def _no_color(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-    import os
-
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
-    return value
+def _spacing(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """(row, column) in millimetres, from two numbers or from one for both."""
+    if value is None:
+        return None
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(0 < number < 100 for number in numbers):
+        raise click.BadParameter(
+            f"{value!r} is not ROW,COLUMN in millimetres, such as 1.4,1.3", ctx, param
+        )
+    return numbers[0], numbers[-1]
 
 
-existing = click.Path(path_type=Path)
+path_type = click.Path(path_type=Path)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 spacing_option = click.option(
-    "--spacing", type=Spacing(), help="Pixel spacing in mm, for files that do not say."
+    "--spacing",
+    metavar="ROW,COLUMN",
+    callback=_spacing,
+    help="Pixel spacing in mm, for files that do not say.",
 )
 series_option = click.option("--series", help="Which one, by number or name, if there are several.")
 
@@ -117,9 +114,8 @@ def _talk(quiet: bool) -> Callable[[str], None]:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "-V", "--version", callback=None)
-@click.option("--no-color", is_flag=True, is_eager=True, hidden=True, callback=_no_color)
-def main(no_color: bool) -> None:
+@click.version_option(__version__, "-V", "--version")
+def main() -> None:
     """Super-resolution of cardiac cine MR images: x4 from DICOM to DICOM.
 
     Research use only. Detail in the result is predicted, not measured.
@@ -127,7 +123,7 @@ def main(no_color: bool) -> None:
 
 
 @main.command()
-@click.option("-o", "--output", type=existing, default=Path("demo"), show_default=True)
+@click.option("-o", "--output", type=path_type, default=Path("demo"), show_default=True)
 @overwrite_option
 @quiet_option
 def demo(output: Path, overwrite: bool, quiet: bool) -> None:
@@ -146,8 +142,8 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
 
 
 @main.command()
-@click.argument("inputs", nargs=-1, required=True, type=existing, metavar="INPUT...")
-@click.option("-o", "--output", type=existing, help="File or folder. [default: INPUT_x4]")
+@click.argument("inputs", nargs=-1, required=True, type=path_type, metavar="INPUT...")
+@click.option("-o", "--output", type=path_type, help="File or folder. [default: INPUT_x4]")
 @click.option("--model", help="A name from `cinesr models`, or an .onnx file.")
 @click.option("--scale", type=click.IntRange(2, 8), help="Take a model of this scale.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads. [default: all]")
@@ -171,16 +167,17 @@ def upscale(
     INPUT is a DICOM folder, zip or file, NIfTI, PNG, TIFF or NPY. Beside the result stand run.json,
     with times and checks, and a preview.
     """
-    from cinesr.upscaling.upscale import Upscaler, default_output, upscale_path
+    from cinesr.imaging.files import suffix_of
+    from cinesr.upscaling.upscale import Upscaler, output_paths, upscale_path
 
+    if output is not None and len(inputs) > 1 and suffix_of(output):
+        raise click.UsageError(f"{output} can take one result; name a folder for {len(inputs)}.")
     upscaler = Upscaler(model, scale=scale, threads=threads)
     runs: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     talk = _talk(quiet)
-    for source in inputs:
-        target = default_output(source, upscaler.model.scale)
-        if output is not None:
-            target = output if len(inputs) == 1 else output / target.name
+    targets = output_paths(inputs, output, upscaler.model.scale)
+    for source, target in zip(inputs, targets, strict=True):
         try:
             with progress_bar(f"Upscaling {source.name}", quiet=quiet) as progress:
                 run = upscale_path(
@@ -225,8 +222,8 @@ def _size(shape: list[int]) -> str:
 
 
 @main.command()
-@click.argument("source", type=existing, metavar="INPUT")
-@click.option("-o", "--output", type=existing, required=True)
+@click.argument("source", type=path_type, metavar="INPUT")
+@click.option("-o", "--output", type=path_type, required=True)
 @click.option(
     "--method",
     type=click.Choice(["thesis", "johnson", "bicubic", "kspace"]),
@@ -263,14 +260,23 @@ def degrade(
 
 
 @main.command()
-@click.argument("reference", type=existing)
-@click.argument("candidate", type=existing)
-@click.option("--mask", type=existing, help="Where the heart is: an image that is 0 elsewhere.")
+@click.argument("reference", type=path_type)
+@click.argument("candidate", type=path_type)
+@click.option("--mask", type=path_type, help="Where the heart is: an image that is 0 elsewhere.")
 @click.option("--lpips/--no-lpips", default=True, help="LPIPS takes most of the time.")
+@series_option
+@spacing_option
 @json_option
 @quiet_option
 def evaluate(
-    reference: Path, candidate: Path, mask: Path | None, lpips: bool, as_json: bool, quiet: bool
+    reference: Path,
+    candidate: Path,
+    mask: Path | None,
+    lpips: bool,
+    series: str | None,
+    spacing: tuple[float, float] | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Score a CANDIDATE against its REFERENCE.
 
@@ -283,10 +289,12 @@ def evaluate(
 
     heart = None
     if mask is not None:
-        heart = np.asarray(cinesr.load(mask).frames) > 0
+        heart = np.asarray(cinesr.load(mask, spacing_mm=spacing).frames) > 0
         heart = heart[0] if heart.shape[0] == 1 else heart
         heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
-    cines = cinesr.load(reference), cinesr.load(candidate)
+    cines = [
+        cinesr.load(path, series=series, spacing_mm=spacing) for path in (reference, candidate)
+    ]
     with progress_bar("Scoring", quiet=quiet) as progress:
         found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)
     if as_json:
@@ -318,7 +326,7 @@ def _score_table(found: dict[str, Any]) -> str:
 
 
 @main.command()
-@click.argument("source", type=existing, metavar="INPUT")
+@click.argument("source", type=path_type, metavar="INPUT")
 @spacing_option
 @json_option
 def info(source: Path, spacing: tuple[float, float] | None, as_json: bool) -> None:
@@ -379,11 +387,11 @@ def models(as_json: bool) -> None:
         methods = ", ".join(model.card.get("degradation", {}).get("methods", []))
         click.echo(f"{star} {model.name:24} x{model.scale}  {network:10} {methods}")
         click.echo(f"  sha256 {model.sha256}")
-    click.echo(f"* is the default. Your own .onnx files are found in {user_models()}.")
+    click.echo(f"* is the default. Your own .onnx files are found in {user_models()}.", err=True)
 
 
 @main.command()
-@click.argument("config", type=existing)
+@click.argument("config", type=path_type)
 @click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
 @quiet_option
 def train(config: Path, resume: bool, quiet: bool) -> None:
@@ -410,8 +418,8 @@ def train(config: Path, resume: bool, quiet: bool) -> None:
 
 
 @main.command()
-@click.argument("checkpoint", type=existing)
-@click.option("-o", "--output", type=existing, required=True, metavar="MODEL.onnx")
+@click.argument("checkpoint", type=path_type)
+@click.option("-o", "--output", type=path_type, required=True, metavar="MODEL.onnx")
 @overwrite_option
 @quiet_option
 def export(checkpoint: Path, output: Path, overwrite: bool, quiet: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ import numpy as np
 from cinesr.degradation import degrade, resize_bicubic
 from cinesr.evaluation.metrics import evaluate
 from cinesr.imaging.cine import Cine, IntensityRule
-from cinesr.imaging.files import save, staged_result
+from cinesr.imaging.files import RECORD, load, save, staged_result
 from cinesr.imaging.phantom import make_phantom
 from cinesr.upscaling.preview import write_preview
-from cinesr.upscaling.upscale import Upscaler, upscale_path
+from cinesr.upscaling.upscale import Upscaler, upscale_path, write_record
 
 METHOD = "kspace"
 """What a faster scan of the phantom would measure."""
@@ -31,8 +30,8 @@ def run_demo(
     """Runs the demo.
 
     Args:
-        output: Folder to make: `truth.nii.gz`, `low.nii.gz`, `low_x4.nii.gz` with its record and
-            preview, `comparison.png`, `scores.json`.
+        output: Folder to make: `truth.nii.gz`, `low.nii.gz`, `low_x4.nii.gz` with its preview,
+            `comparison.png`, and `run.json` with the record of the run and the scores.
         overwrite: Replace an earlier demo.
         progress: Called with frames done and frames in all.
 
@@ -51,22 +50,19 @@ def run_demo(
         save(low, part / "low.nii.gz")
         target = part / f"low_x{scale}.nii.gz"
         record = upscale_path(part / "low.nii.gz", target, upscaler, progress=progress)
-        from cinesr.imaging.files import load
-
         results = {"bicubic": _bicubic(low, scale), upscaler.model.name: load(target)}
         scores = {name: _scores(truth, result) for name, result in results.items()}
-        # The record was written within a folder that takes its name only now.
-        record |= {
-            "input": str(output.resolve() / "low.nii.gz"),
-            "output": str(output.resolve() / target.name),
-        }
-        (part / f"low_x{scale}.run.json").write_text(json.dumps(record, indent=1) + "\n")
-        (part / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+        # The first record names the folder as it was called while it was written.
+        (part / f"low_x{scale}.run.json").unlink()
+        names = {"input": "low.nii.gz", "output": target.name}
+        places = {key: str(output.resolve() / name) for key, name in names.items()}
+        write_record(part / RECORD, {**record, **places, "scores": scores})
         rule = IntensityRule.of(truth)
         panels = {"low resolution": low, **results, "truth": truth}
         write_preview(
             part / "comparison.png",
             [(name, rule.apply(cine.frame(0, 0))) for name, cine in panels.items()],
+            pixel_aspect=truth.geometry.spacing_mm[1] / truth.geometry.spacing_mm[0],
         )
     pictures = [output / "comparison.png", output / f"low_x{scale}.preview.png"]
     return {"scores": scores, "pictures": [str(path.resolve()) for path in pictures]}

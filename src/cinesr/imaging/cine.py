@@ -77,7 +77,7 @@ class Cine:
         frames: (time, slice, row, column), in the stored dtype; an array or `LazyFrames`.
         geometry: Where the voxels lie.
         times_ms: (time,); when each phase was taken, in milliseconds from the first; NaN where the
-            file does not say.
+            file does not say, and by default.
         source: What the format's own writer needs to write the same kind of file back.
         name: Of the file or series, for messages and output names.
         value_range: Lowest and highest value that may be stored (BitsStored can be fewer than the
@@ -88,7 +88,7 @@ class Cine:
 
     frames: NDArray[Any] | LazyFrames
     geometry: Geometry
-    times_ms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    times_ms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     source: Any = None
     name: str = "cine"
     value_range: tuple[float, float] | None = None
@@ -103,6 +103,8 @@ class Cine:
                 f"{self.frames.shape[1]} slices with the geometry of {self.geometry.slices}"
             )
         times = np.asarray(self.times_ms, dtype=np.float64)
+        if not times.size:
+            times = np.full(self.frames.shape[0], np.nan)
         if times.shape != self.frames.shape[:1]:
             raise ValueError(f"{self.frames.shape[0]} phases with {times.shape} times")
         object.__setattr__(self, "times_ms", times)
@@ -129,6 +131,20 @@ class Cine:
         for time in range(self.shape[0]):
             for slice_index in range(self.shape[1]):
                 yield time, slice_index, self.frame(time, slice_index)
+
+    def require_finite(self, frame: Frame, time: int, slice_index: int) -> None:
+        """Refuses a frame of this cine that is no picture.
+
+        Raises:
+            UnfitImageError: The frame holds NaN or Inf.
+        """
+        if not np.isfinite(frame).all():
+            raise UnfitImageError(
+                f"{self.name}: the frame at phase {time}, slice {slice_index} holds "
+                f"{int((~np.isfinite(frame)).sum())} values that are NaN or infinite; "
+                "every pixel must be a finite number.",
+                hint="Replace them first, for example with numpy.nan_to_num.",
+            )
 
     def with_frames(
         self, frames: NDArray[Any] | LazyFrames, geometry: Geometry, derivation: Derivation
@@ -195,13 +211,7 @@ class IntensityRule:
         """
         minimum, maximum, high = np.inf, -np.inf, -np.inf
         for time, slice_index, frame in cine.iter_frames():
-            if not np.isfinite(frame).all():
-                raise UnfitImageError(
-                    f"{cine.name}: the frame at phase {time}, slice {slice_index} holds "
-                    f"{int((~np.isfinite(frame)).sum())} values that are NaN or infinite; "
-                    "every pixel must be a finite number.",
-                    hint="Replace them first, for example with numpy.nan_to_num.",
-                )
+            cine.require_finite(frame, time, slice_index)
             minimum = min(minimum, float(frame.min()))
             maximum = max(maximum, float(frame.max()))
             high = max(high, float(np.percentile(frame, cls.PERCENTILE)))

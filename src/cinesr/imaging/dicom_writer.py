@@ -378,7 +378,11 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        cause: OSError = error
+        # pydicom raises the error anew without the number that tells what it was.
+        while isinstance(cause.__cause__, OSError):
+            cause = cause.__cause__
         raise OutputError(
-            f"{path}: the file cannot be written ({error.strerror}).",
+            f"{path}: the file cannot be written ({cause.strerror}).",
             hint="Check that there is room on the disk.",
-        ) from error
+        ) from cause

@@ -304,23 +304,14 @@ def _writer(suffix: str) -> Callable[[Cine, Path], None]:
 
 
 def _write_dicom_folder(cine: Cine, folder: Path) -> None:
-    folder.mkdir()
-    _write_dicom(cine, folder)
-
-
-def _write_dicom(cine: Cine, folder: Path) -> list[Path]:
     from cinesr.imaging import dicom
 
-    try:
-        return dicom.write(cine, folder)
-    except OutputError as error:
-        # It names a temporary file; `staged` tells of a full disk by the name of the output.
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise
+    folder.mkdir()
+    dicom.write(cine, folder)
 
 
 def _write_dicom_file(cine: Cine, path: Path) -> None:
+    from cinesr.imaging import dicom
     from cinesr.imaging.dicom_frames import DicomSource
 
     if isinstance(cine.source, DicomSource):
@@ -335,7 +326,7 @@ def _write_dicom_file(cine: Cine, path: Path) -> None:
     folder = path.with_name(f"{path.name}.folder")
     try:
         folder.mkdir()
-        (written,) = _write_dicom(cine, folder)
+        (written,) = dicom.write(cine, folder)
         written.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

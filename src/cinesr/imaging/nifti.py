@@ -92,8 +92,9 @@ def _content(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
             else:
                 yield file
     except _BROKEN as error:
+        reason = str(error).partition("\n")[0]
         raise UnreadableFileError(
-            f"{path.name} is not a whole NIfTI file ({error}); expected a header and all voxels.",
+            f"{path.name} is not a whole NIfTI file ({reason}); expected a header and all voxels.",
             hint="The file is cut short or damaged: copy or export it again.",
         ) from error
 

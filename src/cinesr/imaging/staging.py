@@ -43,6 +43,11 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         done = True
     except OSError as error:
         raise _as_output_error(error, target) from error
+    except OutputError as error:
+        # Of a file staged within this one: told by the name that the reader knows.
+        if isinstance(error.__cause__, OSError):
+            raise _as_output_error(error.__cause__, target) from error.__cause__
+        raise
     finally:
         if not done:
             with suppress(OSError):

@@ -17,7 +17,8 @@ from cinesr.errors import ModelError
 SHIPPED_MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "mixture-x4"
 CARD_KEY = "cinesr"
-NEEDED_KEYS = ("name", "scale", "receptive_field")
+NEEDED_KEYS = {"name": str, "scale": int, "receptive_field": int}
+INPUT_NAME = "low"
 
 
 def user_models() -> Path:
@@ -82,17 +83,28 @@ def read_model(path: Path) -> Model:
         session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
-        card = json.loads(session.get_modelmeta().custom_metadata_map[CARD_KEY])
+        text = session.get_modelmeta().custom_metadata_map[CARD_KEY]
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
     except KeyError as error:
         raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint) from error
     except Exception as error:  # onnxruntime's errors share no base class but this one.
         raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
-    missing = [key for key in NEEDED_KEYS if key not in card]
+    card = _card_of(text)
+    missing = [key for key, kind in NEEDED_KEYS.items() if type(card.get(key)) is not kind]
     if missing:
         raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
+    if [node.name for node in session.get_inputs()] != [INPUT_NAME]:
+        raise ModelError(f"{path}: its one input is not named {INPUT_NAME!r}.", hint=hint)
     return Model(path, card)
+
+
+def _card_of(text: str) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except ValueError:
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def models() -> list[Model]:
@@ -135,6 +147,9 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
             return _of_scale(read_model(path), scale)
     if Path(wanted).exists() or wanted.endswith(".onnx"):
         return _of_scale(read_model(Path(wanted)), scale)
+    for model in models():
+        if model.name == wanted:
+            return _of_scale(model, scale)
     raise ModelError(
         f"There is no model {wanted!r}; at hand: {_listing()}.",
         hint=f"Name one of these, an .onnx file, or put one into {user_models()}.",

@@ -44,20 +44,21 @@ class Check:
         return asdict(self)
 
 
-def check_frame(output: Image, *, name: str, place: tuple[int, int]) -> None:
+def check_frame(output: Image, *, highest: float, name: str, place: tuple[int, int]) -> None:
     """Refuses a frame with values that no image has.
 
     Args:
         output: (row, column) on the network's scale.
+        highest: The cine's largest value on that scale, 1 or more; the smallest is 0.
         name: Of the cine, for the message.
         place: (phase, slice).
 
     Raises:
         CheckFailedError: A value is not finite, or far outside the input's range.
     """
-    low, high = float(output.min()), float(output.max())
+    low, high = float(output.min()) / highest, float(output.max()) / highest
     # NaN compares false, so this refuses it too.
-    if not (low >= -LARGEST_OVERSHOOT and np.isfinite(high)):
+    if not (low >= -LARGEST_OVERSHOOT and high <= 1.0 + LARGEST_OVERSHOOT):
         raise CheckFailedError(
             f"{name}: the result at phase {place[0]}, slice {place[1]} spans {low:g} to {high:g} "
             "of the input's range; expected finite values near 0 to 1. Nothing was written.",
@@ -95,9 +96,11 @@ def _not_constant(outputs: Sequence[Image]) -> Check:
 
 
 def _range(inputs: Sequence[Image], outputs: Sequence[Image]) -> Check:
-    low, high = (float(pick(*map(pick, inputs))) for pick in (_lowest, _highest))
-    below = low - float(_lowest(*map(_lowest, outputs)))
-    above = float(_highest(*map(_highest, outputs))) - high
+    low, high = _span(inputs)
+    # A bright spike reaches far beyond 1, and so may the edge that a network draws around it.
+    scale = max(high - low, 1.0)
+    lowest, highest = _span(outputs)
+    below, above = (low - lowest) / scale, (highest - high) / scale
     worst = max(below, above, 0.0)
     return Check(
         "range",
@@ -108,12 +111,8 @@ def _range(inputs: Sequence[Image], outputs: Sequence[Image]) -> Check:
     )
 
 
-def _lowest(*parts: Any) -> Any:
-    return np.min(parts)
-
-
-def _highest(*parts: Any) -> Any:
-    return np.max(parts)
+def _span(images: Sequence[Image]) -> tuple[float, float]:
+    return min(float(image.min()) for image in images), max(float(image.max()) for image in images)
 
 
 def _shift(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Check:

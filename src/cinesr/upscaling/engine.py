@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from cinesr.upscaling.catalogue import Model
+from cinesr.errors import ModelError
+from cinesr.upscaling.catalogue import INPUT_NAME, Model
 
 Image = NDArray[np.float32]
 
@@ -38,7 +39,7 @@ class Engine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # What goes wrong is told by our own error.
         self.model = model
         self.threads = options.intra_op_num_threads
         self._tile = tile
@@ -57,6 +58,10 @@ class Engine:
 
         Returns:
             (scale * row, scale * column), float32, on the same scale.
+
+        Raises:
+            ModelError: The network fails on the image, or upscales by another factor than its card
+                says.
         """
         rows, columns = image.shape
         # A slice that is hardly larger than a tile costs less whole than in pieces that overlap.
@@ -91,5 +96,19 @@ class Engine:
 
     def _run_whole(self, image: NDArray[Any]) -> Image:
         batch = np.ascontiguousarray(image, dtype=np.float32)[None, None]
-        (output,) = self._session.run(None, {"low": batch})
-        return np.asarray(output[0, 0])
+        rows, columns = (size * self.model.scale for size in image.shape)
+        try:
+            output = np.asarray(self._session.run(None, {INPUT_NAME: batch})[0])
+        except Exception as error:  # onnxruntime's errors share no base class but this one.
+            raise ModelError(
+                f"{self.model.path}: fails on an image of {image.shape[1]} x {image.shape[0]} "
+                f"pixels: {error}",
+                hint="Choose another model with --model.",
+            ) from error
+        if output.shape != (1, 1, rows, columns):
+            raise ModelError(
+                f"{self.model.path}: makes {output.shape} of an image of {image.shape}; expected "
+                f"{(1, 1, rows, columns)}, as its card says.",
+                hint="Make the model anew with `cinesr export`.",
+            )
+        return np.asarray(output[0, 0], dtype=np.float32)

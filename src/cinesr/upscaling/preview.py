@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from cinesr.imaging.files import staged
 
 PANEL = 384
-"""Side of a panel, in pixels."""
+"""Longer side of a panel, in pixels."""
+NARROWEST = 96
+"""Shorter side of a panel at least; what is narrower still is drawn too wide."""
 GAP = 8
 CAPTION = 24
 CROP_SHARE = 0.22
@@ -27,6 +29,7 @@ def write_preview(
     panels: Sequence[Panel],
     *,
     centre: tuple[float, float] | None = None,
+    pixel_aspect: float = 1.0,
     overwrite: bool = True,
 ) -> None:
     """Draws panels side by side, and under each the same magnified part of it.
@@ -40,6 +43,7 @@ def write_preview(
             resolution.
         centre: Of the magnified part, as shares of height and width; where the first panel has most
             structure if not given.
+        pixel_aspect: Height of the first panel's pixels over their width.
         overwrite: Replace an existing file.
     """
     first = panels[0][1]
@@ -47,34 +51,46 @@ def write_preview(
     row, column = centre or _busiest(first)
     margin = CROP_SHARE / 2
     row, column = (min(max(share, margin), 1.0 - margin) for share in (row, column))
-    width = len(panels) * (PANEL + GAP) - GAP
-    sheet = Image.new("RGB", (width, CAPTION + 2 * PANEL + GAP))
+    width, height = _panel_size(first.shape[0] * pixel_aspect / first.shape[1])
+    sheet = Image.new("RGB", (len(panels) * (width + GAP) - GAP, CAPTION + 2 * height + GAP))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     for index, (caption, image) in enumerate(panels):
-        left = index * (PANEL + GAP)
+        left = index * (width + GAP)
+        while font.getlength(caption) > width - 4:
+            caption = caption[:-2] + "…"
         draw.text((left + 2, 3), caption, fill="white", font=font)
         grey = np.clip((image - low) / max(high - low, 1e-6) * 255.0, 0.0, 255.0)
         picture = Image.fromarray(np.rint(grey).astype(np.uint8))
         whole = (0.0, 0.0, 1.0, 1.0)
         part = (column - margin, row - margin, column + margin, row + margin)
-        sheet.paste(_shown(picture, whole), (left, CAPTION))
-        sheet.paste(_shown(picture, part), (left, CAPTION + PANEL + GAP))
-        box = [left + part[0] * PANEL, CAPTION + part[1] * PANEL]
+        sheet.paste(_shown(picture, whole, (width, height)), (left, CAPTION))
+        sheet.paste(_shown(picture, part, (width, height)), (left, CAPTION + height + GAP))
+        box = [left + part[0] * width, CAPTION + part[1] * height]
         draw.rectangle(
-            [*box, box[0] + 2 * margin * PANEL, box[1] + 2 * margin * PANEL], None, FRAME
+            [*box, box[0] + 2 * margin * width, box[1] + 2 * margin * height], None, FRAME
         )
     with staged(path, overwrite=overwrite) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _shown(picture: Image.Image, part: tuple[float, float, float, float]) -> Image.Image:
+def _panel_size(height_per_width: float) -> tuple[int, int]:
+    longest = max(height_per_width, 1.0)
+    return (
+        max(round(PANEL / longest), NARROWEST),
+        max(round(PANEL * height_per_width / longest), NARROWEST),
+    )
+
+
+def _shown(
+    picture: Image.Image, part: tuple[float, float, float, float], size: tuple[int, int]
+) -> Image.Image:
     """A part of a picture, given as shares of its width and height, at the size of a panel."""
     width, height = picture.size
     box = (part[0] * width, part[1] * height, part[2] * width, part[3] * height)
-    enlarged = (box[2] - box[0]) <= PANEL
+    enlarged = (box[2] - box[0]) <= size[0]
     how = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
-    return picture.resize((PANEL, PANEL), how, box)
+    return picture.resize(size, how, box)
 
 
 def _busiest(image: NDArray[np.float32]) -> tuple[float, float]:

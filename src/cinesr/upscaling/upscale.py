@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from cinesr import __version__
 from cinesr.errors import OutputError
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.files import (
+    RECORD,
     natural_suffix,
     open_cines,
     save,
@@ -115,6 +117,7 @@ class Upscaler:
         scale, name = self.model.scale, cine.name
         with self.stopwatch.stage("read"):
             rule = IntensityRule.of(cine)
+        highest = (rule.maximum - rule.low) / (rule.high - rule.low)
         times, slices, rows, columns = cine.shape
         done: dict[tuple[int, int], Image] = {}
         computed = 0
@@ -125,7 +128,7 @@ class Upscaler:
                 low = rule.apply(cine.frame(*place))
             with self.stopwatch.stage("network"):
                 high = self._engine.run(low)
-            check_frame(high, name=name, place=place)
+            check_frame(high, highest=highest, name=name, place=place)
             computed += 1
             if progress:
                 progress(min(computed, times * slices), times * slices)
@@ -221,12 +224,35 @@ def upscale(
 def default_output(source: Path, scale: int) -> Path:
     """Where a result goes if nobody says: beside its input, with the scale in its name."""
     source = source.resolve()
-    return source.with_name(_scaled_name(source.name, scale, "" if source.is_dir() else None))
+    if source.is_dir():
+        return source.with_name(f"{source.name}_x{scale}")
+    return source.with_name(_scaled_name(source.name, scale, suffix_of(source)))
 
 
-def _scaled_name(name: str, scale: int, suffix: str | None = None) -> str:
-    suffix = suffix_of(name) if suffix is None else suffix
-    stem = name[: -len(suffix)] if suffix else name.removesuffix(".zip")
+def output_paths(sources: Sequence[Path], output: Path | None, scale: int) -> list[Path]:
+    """Where the result of each input goes.
+
+    Args:
+        sources: The inputs.
+        output: As the user named it: for one input the result itself, for several a folder for all
+            of them; beside each input where not given.
+        scale: Of the model.
+    """
+    beside = [default_output(source, scale) for source in sources]
+    if output is None:
+        return beside
+    if len(beside) == 1:
+        return [output]
+    if len({path.name for path in beside}) == len(beside):
+        return [output / path.name for path in beside]
+    # The scans of several people often share a name: their folders tell them apart.
+    common = os.path.commonpath([path.parent for path in beside])
+    return [output / path.relative_to(common) for path in beside]
+
+
+def _scaled_name(name: str, scale: int, suffix: str) -> str:
+    own = suffix_of(name)
+    stem = name[: -len(own)] if own else name.removesuffix(".zip")
     return f"{stem}_x{scale}{suffix}"
 
 
@@ -268,13 +294,16 @@ def upscale_path(
                 f"{source} holds {len(cines)} series; {output} can take one.",
                 hint="Name a folder for the output: a name without a suffix.",
             )
-        run.one(cines[0], output, overwrite=overwrite)
         stem = output.name[: -len(suffix)]
-        record_path = output.with_name(f"{stem}.run.json")
-        preview_path = output.with_name(f"{stem}.preview.png")
-        record = run.record(source, output, time.perf_counter() - start)
-        _write_record(record_path, record)
-        write_preview(preview_path, run.panels)
+        with (
+            staged(output, overwrite=overwrite) as part,
+            staged(output.with_name(f"{stem}.run.json"), overwrite=True) as record_part,
+            staged(output.with_name(f"{stem}.preview.png"), overwrite=True) as preview_part,
+        ):
+            run.one(cines[0], part)
+            record = run.record(source, output, time.perf_counter() - start)
+            write_record(record_part, record)
+            run.write_preview(preview_part)
         return record
     with staged_result(output, overwrite=overwrite) as part:
         scale = upscaler.model.scale
@@ -282,8 +311,8 @@ def upscale_path(
             target = part / name
             run.one(cine, target)
         record = run.record(source, output, time.perf_counter() - start)
-        _write_record(part / "run.json", record)
-        write_preview(part / "preview.png", run.panels)
+        write_record(part / RECORD, record)
+        run.write_preview(part / "preview.png")
     return record
 
 
@@ -309,9 +338,14 @@ def _unlike(name: str, taken: Sequence[str], suffix: str) -> str:
     return name
 
 
-def _write_record(path: Path, record: dict[str, Any]) -> None:
-    with staged(path, overwrite=True) as part:
-        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes what a run did as JSON.
+
+    Args:
+        path: Of the new file.
+        record: As `upscale_path` returns it.
+    """
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 class _Run:
@@ -321,9 +355,10 @@ class _Run:
         self._upscaler, self._frames, self._progress = upscaler, frames, progress
         self._done = 0
         self._series: list[dict[str, Any]] = []
-        self.panels: list[Panel] = []
+        self._panels: list[Panel] = []
+        self._pixel_aspect = 1.0
 
-    def one(self, cine: Cine, target: Path, *, overwrite: bool = False) -> None:
+    def one(self, cine: Cine, target: Path) -> None:
         """Upscales and writes one cine."""
         before, progress = self._done, self._progress
 
@@ -333,14 +368,15 @@ class _Run:
 
         found = self._upscaler(cine, progress=onward)
         with self._upscaler.stopwatch.stage("write"):
-            save(found.cine, target, overwrite=overwrite)
+            save(found.cine, target)
         times, slices, rows, columns = cine.shape
         self._done += times * slices
-        if not self.panels:
+        if not self._panels:
             low, high = found.sample
-            self.panels = [(f"input {columns} x {rows}", low)]
+            self._panels = [(f"input {columns} x {rows}", low)]
             size = f"{found.cine.shape[3]} x {found.cine.shape[2]}"
-            self.panels.append((f"{self._upscaler.model.name} {size}", high))
+            self._panels.append((f"{self._upscaler.model.name} {size}", high))
+            self._pixel_aspect = cine.geometry.spacing_mm[1] / cine.geometry.spacing_mm[0]
         self._series.append(
             {
                 "name": cine.name,
@@ -352,6 +388,10 @@ class _Run:
                 "notes": list(found.cine.notes),
             }
         )
+
+    def write_preview(self, path: Path) -> None:
+        """Draws the first series."""
+        write_preview(path, self._panels, pixel_aspect=self._pixel_aspect)
 
     def record(self, source: Path, output: Path, seconds: float) -> dict[str, Any]:
         """What `run.json` holds."""

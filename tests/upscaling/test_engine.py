@@ -1,0 +1,97 @@
+"""The engine gives what the network gives, whatever the size and the tiles."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cinesr.degradation import resize_bicubic
+from cinesr.errors import ModelError
+from cinesr.upscaling.catalogue import read_model
+from cinesr.upscaling.engine import TILE, Engine, available_cores
+from model_cases import CONV_REACH, card, write_model
+
+
+def noise(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng([rows, columns]).random((rows, columns))
+
+
+@pytest.fixture(scope="module")
+def conv_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "conv.onnx"
+    return write_model(path, "conv", scale=2, says=card(2, "conv", CONV_REACH))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 9), (7, 5), (64, 48), (33, 301)])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_any_size_and_scale_gives_the_known_answer(
+    tmp_path: Path, size: tuple[int, int], scale: int
+) -> None:
+    engine = Engine(read_model(write_model(tmp_path / "m.onnx", scale=scale)), threads=1)
+    image = noise(*size)
+    expected = resize_bicubic(image, (size[0] * scale, size[1] * scale))
+    result = engine.run(image)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(2, 60), columns=st.integers(2, 60), tile=st.integers(1, 24))
+def test_tiled_equals_untiled(conv_path: Path, rows: int, columns: int, tile: int) -> None:
+    model, image = read_model(conv_path), noise(rows, columns)
+    whole = Engine(model, threads=1, tile=10_000).run(image)
+    tiled = Engine(model, threads=1, tile=tile).run(image)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5)
+
+
+def test_tiles_need_the_whole_receptive_field(tmp_path: Path) -> None:
+    """Otherwise the property above would hold for any margin and show nothing."""
+    path = write_model(tmp_path / "m.onnx", "conv", scale=2, says=card(2, "m", CONV_REACH - 1))
+    model, image = read_model(path), noise(40, 40)
+    whole = Engine(model, threads=1).run(image)
+    tiled = Engine(model, threads=1, tile=8).run(image)
+    assert np.abs(tiled - whole).max() > 1e-2
+
+
+def test_a_slice_larger_than_a_tile_is_run_in_tiles(conv_path: Path) -> None:
+    image = noise(TILE + 2 * CONV_REACH + 1, 40)
+    model = read_model(conv_path)
+    np.testing.assert_allclose(
+        Engine(model, threads=1).run(image),
+        Engine(model, threads=1, tile=10_000).run(image),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+def test_threads_are_as_asked_and_do_not_change_the_result(conv_path: Path) -> None:
+    model, image = read_model(conv_path), noise(40, 30)
+    assert Engine(model).threads == available_cores()
+    assert Engine(model, threads=2).threads == 2
+    np.testing.assert_allclose(
+        Engine(model, threads=2).run(image), Engine(model, threads=1).run(image), atol=1e-6
+    )
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
+def test_a_network_that_does_not_do_what_its_card_says_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "liar.onnx", scale=2, says=card(4))
+    with pytest.raises(ModelError, match=r"liar\.onnx: makes \(1, 1, 20, 24\) of an image of"):
+        Engine(read_model(path), threads=1).run(noise(10, 12))
+
+
+def test_a_network_that_fails_is_named(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    path = write_model(tmp_path / "bad.onnx", "large")
+    with pytest.raises(ModelError, match=r"bad\.onnx: fails on an image of 12 x 10 pixels"):
+        Engine(read_model(path), threads=1).run(noise(10, 12))
+    assert capfd.readouterr().err == ""
