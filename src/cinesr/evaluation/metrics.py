@@ -310,15 +310,9 @@ def _places(cine: Cine) -> Iterator[tuple[int, int]]:
 
 
 def _finite_frame(cine: Cine, time: int, slice_index: int) -> Pixels:
-    frame = cine.frame(time, slice_index).astype(np.float64)
-    if not np.isfinite(frame).all():
-        raise UnfitImageError(
-            f"{cine.name}: the frame at phase {time}, slice {slice_index} holds "
-            f"{int((~np.isfinite(frame)).sum())} values that are NaN or infinite; every pixel must "
-            "be a finite number.",
-            hint="Replace them first, for example with numpy.nan_to_num.",
-        )
-    return frame
+    frame = cine.frame(time, slice_index)
+    cine.require_finite(frame, time, slice_index)
+    return frame.astype(np.float64)
 
 
 def _heart_masks(mask: NDArray[Any] | None, cropped: Cine, reference: Cine) -> Mask | None:
