@@ -45,7 +45,7 @@ def _cubic(distance: Matrix) -> Matrix:
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def bicubic_matrix(size: int, new_size: int) -> Matrix:
     """Bicubic resampling of one axis as a matrix, (new_size, size).
 
@@ -143,7 +143,7 @@ class Degradation:
             raise UnfitImageError(
                 f"There is no degradation {self.method!r}; expected one of {', '.join(METHODS)}."
             )
-        if self.scale not in SCALES:
+        if not isinstance(self.scale, int | np.integer) or self.scale not in SCALES:
             raise UnfitImageError(
                 f"A scale of {self.scale} was asked for; expected a whole number from "
                 f"{SCALES[0]} to {SCALES[-1]}."
@@ -151,6 +151,10 @@ class Degradation:
         if not 0.0 <= self.noise <= 1.0:
             raise UnfitImageError(
                 f"A noise of {self.noise} was asked for; expected a share of the range, 0 to 1."
+            )
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise UnfitImageError(
+                f"A seed of {self.seed} was asked for; expected a whole number from 0."
             )
 
     def to_dict(self) -> dict[str, Any]:

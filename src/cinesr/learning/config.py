@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,14 @@ from typing import Any, Literal, TypeVar
 from cinesr.errors import ConfigError, UnreadableFileError
 
 Method = Literal["thesis", "johnson", "bicubic", "kspace"]
+
+VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+"""Channels and convolutions of each block (Simonyan and Zisserman, ICLR 2015)."""
+VGG16_LAYERS = tuple(
+    f"block{block}_{part}"
+    for block, (_, convolutions) in enumerate(VGG16_BLOCKS, 1)
+    for part in [*(f"conv{index}" for index in range(1, convolutions + 1)), "pool"]
+)
 
 
 def _bounded(default: Any, low: float, high: float) -> Any:
@@ -108,19 +116,24 @@ class OptimisationConfig:
             keeps the plain weights.
         precision: "auto" takes bfloat16 where the hardware multiplies it faster.
         intensity: Each crop's brightness is multiplied by a random factor between these two.
+        zoom: Half of the crops come from a part of a slice that was magnified, by 1 to this factor,
+            before it was degraded. They teach that a smooth image may show a smooth object: without
+            them a network takes every smooth edge for a blurred one, and overshoots on scans of the
+            resolution that it was trained to reach.
         validation_slices: How many slices, spread over the validation persons, are scored.
     """
 
     epochs: int = _bounded(40, 1, 100_000)
     steps_per_epoch: int = _bounded(500, 1, 10_000_000)
     batch_size: int = _bounded(8, 1, 4096)
-    crop: int = _bounded(96, 8, 1024)
+    crop: int = _bounded(96, 16, 1024)
     learning_rate: float = _bounded(5e-4, 1e-9, 1.0)
     warmup_steps: int = _bounded(200, 0, 10_000_000)
     schedule: Literal["cosine", "constant"] = "cosine"
     ema: float = _bounded(0.0, 0.0, 0.999999)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     intensity: tuple[float, ...] = (1.0, 1.0)
+    zoom: float = _bounded(1.0, 1.0, 16.0)
     validation_slices: int = _bounded(32, 1, 100_000)
 
 
@@ -144,6 +157,17 @@ class TrainingConfig:
     optimisation: OptimisationConfig = OptimisationConfig()
 
     def __post_init__(self) -> None:
+        for key, text in {
+            "name": self.name,
+            "output": self.output,
+            "data.folder": self.data.folder,
+        }.items():
+            if not text:
+                raise ConfigError(f"{key} is empty; expected a name.")
+        if self.loss.layer not in VGG16_LAYERS:
+            raise ConfigError(
+                f"loss.layer is {self.loss.layer!r}; allowed: {', '.join(VGG16_LAYERS)}."
+            )
         crop, scale = self.optimisation.crop, self.network.scale
         if crop % scale:
             raise ConfigError(
@@ -154,8 +178,13 @@ class TrainingConfig:
             "optimisation.intensity": self.optimisation.intensity,
         }.items():
             allowed = (0, 2) if key == "data.spacing_mm" else (2,)
-            if len(pair) not in allowed or any(value <= 0 for value in pair):
+            if len(pair) not in allowed or not all(0 < value < math.inf for value in pair):
                 raise ConfigError(f"{key} is {list(pair)}; expected two positive numbers.")
+        if self.optimisation.intensity[0] > self.optimisation.intensity[1]:
+            raise ConfigError(
+                f"optimisation.intensity is {list(self.optimisation.intensity)}; expected the "
+                "smaller factor first."
+            )
         if not self.degradation.methods:
             raise ConfigError(f"degradation.methods is empty; {_allowed(Method)}.")
 
@@ -238,7 +267,8 @@ def _value(hint: Any, value: Any, item: dataclasses.Field[Any], where: tuple[str
         return build(typing.cast(type, hint), value, where=file, prefix=f"{key}.")
     origin = typing.get_origin(hint)
     if origin is Literal:
-        if value not in typing.get_args(hint) or isinstance(value, bool):
+        # 4.0 and 4 are equal, but only one of them counts pixels.
+        if not any(type(value) is type(it) and value == it for it in typing.get_args(hint)):
             raise wrong
         return value
     if origin is tuple:
@@ -251,7 +281,7 @@ def _value(hint: Any, value: Any, item: dataclasses.Field[Any], where: tuple[str
         raise wrong
     low, high = item.metadata.get("range", (None, None))
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{file}: {key} is {value!r}; expected {low:g} to {high:g}.")
+        raise ConfigError(f"{file}: {key} is {value!r}; expected {low} to {high}.")
     return value
 
 
@@ -259,7 +289,7 @@ def _allowed(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return "allowed: " + ", ".join(repr(choice) for choice in typing.get_args(hint))
-    if origin in (tuple, types.GenericAlias):
+    if origin is tuple:
         return f"expected a list; for each, {_allowed(typing.get_args(hint)[0])}"
     names = {int: "a whole number", float: "a number", str: "text in quotes"}
     return f"expected {names.get(hint, 'a table')}"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinesr.degradation import Degradation, add_rician_noise
+from cinesr.degradation import Degradation, add_rician_noise, resize_bicubic
 from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import IntensityRule
-from cinesr.imaging.files import open_cines, staged
+from cinesr.imaging.files import open_cines, staged, suffix_of
 from cinesr.learning.config import DataConfig, TrainingConfig
 
 Image = NDArray[np.float32]
@@ -50,16 +50,31 @@ def find_people(folder: Path) -> dict[str, Path]:
 
     Raises:
         UnreadableFileError: There is no such folder, or it is empty.
+        ConfigError: Two entries are of one name but for their formats.
     """
     if not folder.is_dir():
         raise UnreadableFileError(
             f"{folder}: is not a folder; data.folder expects one file or folder per person."
         )
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    people = {path.name.split(".")[0] if path.is_file() else path.name: path for path in entries}
+    people: dict[str, Path] = {}
+    for path in entries:
+        other = people.setdefault(_person(path), path)
+        if other != path:
+            raise ConfigError(
+                f"{folder}: {other.name} and {path.name} are both of {_person(path)!r}; expected "
+                "one file or folder per person.",
+                hint="Put both into one folder of that name, or rename one.",
+            )
     if not people:
         raise UnreadableFileError(f"{folder}: is empty; expected one file or folder per person.")
     return people
+
+
+def _person(path: Path) -> str:
+    # Only what names a format is cut off: people and DICOM files have dots in their names.
+    suffix = suffix_of(path) or (".zip" if path.suffix.lower() == ".zip" else "")
+    return path.name[: len(path.name) - len(suffix)] if path.is_file() else path.name
 
 
 def read_split(config: DataConfig, people: dict[str, Path], *, seed: int) -> Split:
@@ -148,7 +163,7 @@ def load_slices(
     config: TrainingConfig,
     progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """Reads every slice of some people. One intensity rule serves each cine.
+    """Reads every slice of some people, but for black ones. One intensity rule serves each cine.
 
     Args:
         people: Where each person's scans are.
@@ -175,8 +190,11 @@ def load_slices(
                 )
             rule = IntensityRule.of(cine)
             for _, _, frame in cine.iter_frames():
-                images.append(rule.apply(frame[:rows, :columns]))
-                owners.append(name)
+                image = rule.apply(frame[:rows, :columns])
+                # Volumes are padded with slices that nothing can be learned from or scored on.
+                if image.max() > 0:
+                    images.append(image)
+                    owners.append(name)
             if cine.geometry.is_known:
                 spacings += cine.geometry.spacing_mm[:2]
         if progress:
@@ -199,6 +217,10 @@ class CropStream:
     """A crop counts as background where fewer of its pixels are brighter than `AIR`."""
     AIR = 0.05
     TRIES = 10
+    ZOOMED_SHARE = 0.5
+    ZOOMED_MARGIN = 12
+    """Low-resolution pixels that are kept from the border of a magnified part: `kspace` takes the
+    image for periodic, and a part of a slice is not."""
 
     def __init__(self, slices: SliceSet, config: TrainingConfig) -> None:
         self._images = slices.images
@@ -218,12 +240,18 @@ class CropStream:
         scale, size = self._config.network.scale, self._config.optimisation.crop
         image = self._images[generator.integers(len(self._images))]
         recipe = self._recipes[generator.integers(len(self._recipes))]
+        margin = 0
+        zoom = self._config.optimisation.zoom
+        if zoom > 1.0 and generator.random() < self.ZOOMED_SHARE:
+            image = self._magnified(image, zoom ** generator.random(), generator)
+            margin = min(self.ZOOMED_MARGIN, (min(image.shape) - size) // scale // 2)
         for _ in range(self.TRIES):
             row, column = (
-                int(generator.integers((length - size) // scale + 1)) for length in image.shape
+                int(generator.integers(margin, (length - size) // scale - margin + 1))
+                for length in image.shape
             )
             high = image[row * scale : row * scale + size, column * scale : column * scale + size]
-            if np.mean(high > self.AIR) >= self.MINIMUM_BODY:
+            if self._shows_body(high):
                 break
         low_size = size // scale
         low = recipe.apply(image)[row : row + low_size, column : column + low_size]
@@ -236,6 +264,20 @@ class CropStream:
         turns, flip = int(generator.integers(4)), bool(generator.integers(2))
         low, high = (np.rot90(side, turns) for side in (low, high))
         return (low[:, ::-1], high[:, ::-1]) if flip else (low, high)
+
+    def _shows_body(self, image: Image) -> bool:
+        return bool(np.mean(image > self.AIR) >= self.MINIMUM_BODY)
+
+    def _magnified(self, image: Image, zoom: float, generator: np.random.Generator) -> Image:
+        """A random part of a slice, magnified to the size of the slice."""
+        rows, columns = (max(2, round(length / zoom)) for length in image.shape)
+        for _ in range(self.TRIES):
+            row = int(generator.integers(image.shape[0] - rows + 1))
+            column = int(generator.integers(image.shape[1] - columns + 1))
+            part = image[row : row + rows, column : column + columns]
+            if self._shows_body(part):
+                break
+        return resize_bicubic(part, (image.shape[0], image.shape[1]))
 
     def batches(self, first_step: int) -> Generator[tuple[Image, Image], None, None]:
         """Batches from a step on, without end, prepared ahead beside the training."""

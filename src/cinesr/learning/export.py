@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,13 +78,19 @@ def _load(source: Path) -> tuple[keras.Model, dict[str, Any]]:
                 "and card.json.",
                 hint="`cinesr train` leaves them after every epoch.",
             )
+    hint = "Name the folder of a run of `cinesr train`."
     try:
         card = json.loads(card_file.read_text(encoding="utf-8"))
+        missing = [key for key in ("name", "scale") if key not in card]
+    except (OSError, ValueError, TypeError) as error:
+        raise UnreadableFileError(f"{card_file}: is not a card: {error}.", hint=hint) from error
+    if missing:
+        raise UnreadableFileError(f"{card_file}: lacks {', '.join(missing)}.", hint=hint)
+    try:
         network = keras.saving.load_model(source, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise UnreadableFileError(
-            f"{source}: is not a Keras model of cinesr: {error}.",
-            hint="Name the folder of a run of `cinesr train`.",
+            f"{source}: is not a Keras model of cinesr: {error}.", hint=hint
         ) from error
     return network, card
 
@@ -106,7 +113,8 @@ def _parity(network: keras.Model, path: Path, scale: int) -> float:
         if found.shape != (1, 1, rows * scale, columns * scale):
             return math.inf
         difference = np.abs(found[:, 0] - np.asarray(expected)[..., 0]).max()
-        worst = max(worst, float(difference) / max(1.0, float(np.ptp(found))))
+        # Not Python's max, which loses NaN.
+        worst = float(np.maximum(worst, difference / max(1.0, float(np.ptp(found)))))
     return worst
 
 
@@ -264,7 +272,7 @@ class _Graph:
             pads=[(size - stride) // 2] * 4,
         )
         density = source.density * stride
-        return _Tensor(name, density, source.reach + size / density)
+        return _Tensor(name, density, source.reach + (size - 1) / 2 / density)
 
     def _repetition(self, layer: keras.layers.UpSampling2D, source: _Tensor) -> _Tensor:
         factor = layer.size[0]

@@ -16,15 +16,9 @@ import numpy as np
 from keras import ops
 
 from cinesr.errors import ConfigError, UnreadableFileError
-from cinesr.learning.config import LossConfig
+from cinesr.learning.config import VGG16_BLOCKS, VGG16_LAYERS, LossConfig
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "vgg16_block1_2.npz"
-VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-VGG16_LAYERS = tuple(
-    f"block{block}_{part}"
-    for block, (_, convolutions) in enumerate(VGG16_BLOCKS, 1)
-    for part in [*(f"conv{index}" for index in range(1, convolutions + 1)), "pool"]
-)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 """What `keras.applications.vgg16.preprocess_input` subtracts."""
 
@@ -139,11 +133,16 @@ def _read_numbers(
     )
     try:
         if weights is not None and weights.suffix == ".npz":
-            with np.load(weights) as arrays:
-                return {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names}
-        source = "imagenet" if weights is None else str(weights)
-        model = keras.applications.VGG16(include_top=False, weights=source)
-        return {name: tuple(model.get_layer(name).get_weights()) for name in names}
+            with weights.open("rb") as file, np.load(file) as arrays:
+                numbers = {
+                    name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names
+                }
+        else:
+            source = "imagenet" if weights is None else str(weights)
+            model = keras.applications.VGG16(include_top=False, weights=source)
+            numbers = {name: tuple(model.get_layer(name).get_weights()) for name in names}
+        _check_shapes(numbers)
+        return numbers
     except KeyError as error:
         raise UnreadableFileError(
             f"{weights}: holds no {error.args[0]}; it is needed for {needed[-1]}.", hint=hint
@@ -151,3 +150,15 @@ def _read_numbers(
     except Exception as error:  # Keras raises bare Exception when its download fails.
         source = "the published VGG16 weights" if weights is None else str(weights)
         raise UnreadableFileError(f"{source}: cannot be read: {error}", hint=hint) from error
+
+
+def _check_shapes(numbers: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> None:
+    channels = 3
+    for name, (kernel, bias) in numbers.items():
+        filters = VGG16_BLOCKS[int(name[5]) - 1][0]
+        if kernel.shape != (3, 3, channels, filters) or bias.shape != (filters,):
+            raise ValueError(
+                f"{name} has a kernel of {kernel.shape} and a bias of {bias.shape}; expected "
+                f"{(3, 3, channels, filters)} and {(filters,)}"
+            )
+        channels = filters

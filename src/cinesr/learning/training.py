@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cinesr.errors import ConfigError, OutputError, UnreadableFileError
+from cinesr.errors import CinesrError, ConfigError, OutputError, UnreadableFileError
 from cinesr.evaluation.metrics import psnr, ssim
 from cinesr.imaging.files import staged
 from cinesr.learning.card import write_card
@@ -172,7 +174,16 @@ class TrainingRun:
                 stream.close()
 
     def end_epoch(self, loss: float, seconds: float) -> Row:
-        """Validates the network as it stands and records the epoch."""
+        """Validates the network as it stands and records the epoch.
+
+        Raises:
+            CinesrError: The training diverged.
+        """
+        if not math.isfinite(loss):
+            raise CinesrError(
+                f"The loss became {loss} in epoch {len(self.history) + 1}; expected a number.",
+                hint="Start anew with a smaller optimisation.learning_rate.",
+            )
         self._update_result()
         steps = (len(self.history) + 1) * self.config.optimisation.steps_per_epoch
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -230,13 +241,13 @@ class TrainingRun:
         if not path.exists():
             return
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 weights = [arrays[f"model/{index}"] for index in range(len(self.model.weights))]
                 for index, variable in enumerate(self.model.optimizer.variables):
                     variable.assign(arrays[f"optimizer/{index}"])
                 self.model.set_weights(weights)
                 self.history = json.loads(str(arrays["history"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableFileError(
                 f"{path}: is not a checkpoint of this run: {error}.",
                 hint="Delete it to start anew.",
@@ -289,8 +300,9 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss = float((logs or {})["loss"])
         row = self._run.end_epoch(loss, time.perf_counter() - self._started)
-        self._run.save(self._folder / "state.npz")
+        # Logged first: a row too many is dropped when the epoch is done again, one too few is lost.
         self._log.add(row)
+        self._run.save(self._folder / "state.npz")
         self._run.leave_model(self._folder)
 
 
@@ -308,7 +320,8 @@ class _Log:
 
         self._path = folder / "log.csv"
         self._rows = list(history)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=len(history) + 1)
+        done = int(history[-1]["step"]) if history else 0
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def __enter__(self) -> _Log:
         return self

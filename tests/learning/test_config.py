@@ -1,0 +1,150 @@
+"""Every wrong key or value is an error that names it and what is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinesr.errors import ConfigError, UnreadableFileError
+from cinesr.learning.config import (
+    DataConfig,
+    DegradationConfig,
+    NetworkConfig,
+    TrainingConfig,
+    build,
+    read_config,
+)
+
+LEAST: dict[str, Any] = {"name": "heart", "output": "out", "data": {"folder": "scans"}}
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def built(**sections: Any) -> TrainingConfig:
+    return build(TrainingConfig, {**LEAST, **sections}, where="here.toml")
+
+
+def test_the_least_configuration_is_the_seed() -> None:
+    config = built()
+    assert config.data == DataConfig("scans")
+    assert config.network == NetworkConfig("seed", 4, 64, 4, "nearest")
+    assert config.degradation == DegradationConfig(("thesis",), 0.0)
+    assert (config.loss.name, config.loss.layer, config.seed) == ("mse", "block2_conv2", 0)
+
+
+def test_plain_values_build_the_same_tree_again() -> None:
+    config = built(
+        seed=5,
+        data={"folder": "scans", "splits": "splits.json", "spacing_mm": [1.5, 0.75]},
+        degradation={"methods": ["bicubic", "kspace"], "noise": 0.02},
+        network={"architecture": "residual", "scale": 8, "upsampling": "transposed"},
+        loss={"name": "perceptual", "layer": "block3_conv3", "fidelity": 1},
+        optimisation={"learning_rate": 1, "intensity": [0.5, 2], "schedule": "constant"},
+    )
+    assert config.data.spacing_mm == (1.5, 0.75)
+    assert config.optimisation.learning_rate == 1.0
+    assert isinstance(config.optimisation.learning_rate, float)
+    assert build(TrainingConfig, config.to_dict(), where="again") == config
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"colour": 1}, "no key 'colour'; allowed here: name, output, data, seed, degradation"),
+    ({"network": {"depth": 3}}, "no key 'network.depth'; allowed here: architecture, scale"),
+    ({"data": {}}, "the key 'data.folder' is missing"),
+    ({"data": "scans"}, "data is 'scans'; expected a table"),
+    ({"name": 5}, "name is 5; expected text in quotes"),
+    ({"name": ""}, "name is empty"),
+    ({"output": ""}, "output is empty"),
+    ({"data": {"folder": ""}}, "data.folder is empty"),
+    ({"seed": True}, "seed is True; expected a whole number"),
+    ({"seed": 1.0}, r"seed is 1\.0; expected a whole number"),
+    ({"seed": -1}, "seed is -1; expected 0 to 2147483647"),
+    ({"network": {"filters": 0}}, "network.filters is 0; expected 1 to 1024"),
+    ({"network": {"blocks": 257}}, "network.blocks is 257; expected 1 to 256"),
+    ({"network": {"scale": 5}}, "network.scale is 5; allowed: 2, 3, 4, 8"),
+    ({"network": {"scale": 4.0}}, r"network.scale is 4\.0; allowed: 2, 3, 4, 8"),
+    ({"network": {"scale": True}}, "network.scale is True; allowed: 2, 3, 4, 8"),
+    ({"network": {"scale": []}}, r"network.scale is \[\]; allowed: 2, 3, 4, 8"),
+    ({"network": {"upsampling": "x"}}, "upsampling is 'x'; allowed: 'nearest', 'transposed'"),
+    ({"degradation": {"methods": "thesis"}}, "methods is 'thesis'; expected a list; for each, all"),
+    ({"degradation": {"methods": ["blur"]}}, "methods is 'blur'; allowed: 'thesis', 'johnson'"),
+    ({"degradation": {"methods": []}}, "methods is empty; allowed: 'thesis', 'johnson'"),
+    ({"degradation": {"noise": 1.5}}, r"degradation.noise is 1\.5; expected 0\.0 to 1\.0"),
+    ({"degradation": {"noise": float("nan")}}, "degradation.noise is nan"),
+    ({"degradation": {"noise": True}}, "degradation.noise is True; expected a number"),
+    ({"degradation": {"noise": "1"}}, "degradation.noise is '1'; expected a number"),
+    ({"loss": {"name": "l1"}}, "loss.name is 'l1'; allowed: 'mse', 'mae', 'perceptual'"),
+    ({"loss": {"layer": "conv9"}}, "loss.layer is 'conv9'; allowed: block1_conv1, .*block5_pool"),
+    ({"optimisation": {"ema": 1.0}}, r"optimisation.ema is 1\.0; expected 0\.0 to 0\.999999"),
+    ({"optimisation": {"zoom": 0.5}}, r"optimisation.zoom is 0\.5; expected 1\.0 to 16\.0"),
+    ({"optimisation": {"crop": 98}}, "optimisation.crop is 98; .*multiple of network.scale, 4"),
+    ({"optimisation": {"crop": 8}}, "optimisation.crop is 8; expected 16 to 1024"),
+    ({"optimisation": {"intensity": [1.0]}}, r"intensity is \[1\.0\]; expected two positive"),
+    ({"optimisation": {"intensity": []}}, r"intensity is \[\]; expected two positive"),
+    ({"optimisation": {"intensity": [0, 1]}}, r"intensity is \[0\.0, 1\.0\]; expected two pos"),
+    ({"optimisation": {"intensity": [1, float("inf")]}}, r"intensity is \[1\.0, inf\]"),
+    ({"optimisation": {"intensity": [1.1, 0.6]}}, r"intensity is \[1\.1, 0\.6\]; .*smaller"),
+    ({"optimisation": {"intensity": ["a", 1]}}, "intensity is 'a'; expected a number"),
+    ({"data": {"folder": "a", "spacing_mm": [1.0]}}, r"spacing_mm is \[1\.0\]; expected two"),
+    ({"data": {"folder": "a", "spacing_mm": [1, -1]}}, "spacing_mm is .*two positive numbers"),
+    ({"data": {"folder": "a", "spacing_mm": [1, float("nan")]}}, "spacing_mm is .*nan"),
+    ({"data": {"folder": "a", "spacing_mm": 1.5}}, r"spacing_mm is 1\.5; expected a list"),
+]
+
+
+@pytest.mark.parametrize(("sections", "words"), WRONG)
+def test_wrong_values_are_named(sections: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^here.toml: .*{words}"):
+        built(**sections)
+
+
+def test_a_missing_section_is_named() -> None:
+    with pytest.raises(ConfigError, match="the key 'data' is missing"):
+        build(TrainingConfig, {"name": "a", "output": "b"}, where="here.toml")
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(
+        'name = "heart"\noutput = "runs/heart"\n[data]\nfolder = "../scans"\n'
+        'splits = "splits.json"\n[loss]\nweights = "/else/where.npz"\n'
+    )
+    config = read_config(file)
+    assert Path(config.output) == file.parent / "runs" / "heart"
+    assert Path(config.data.folder).resolve() == (tmp_path / "scans").resolve()
+    assert Path(config.data.splits) == file.parent / "splits.json"
+    assert config.loss.weights == "/else/where.npz"
+
+
+def test_paths_that_are_not_given_stay_empty(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('name = "heart"\noutput = "out"\n[data]\nfolder = "scans"\n')
+    config = read_config(file)
+    assert (config.data.splits, config.loss.weights) == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"name = heart", b"\xff\xfe", b"[data\n"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=r"config\.toml: cannot be read as a TOML") as it:
+        read_config(file)
+    assert "docs/training.md" in str(it.value)
+
+
+def test_absent_files_and_folders_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(UnreadableFileError, match=f"{path.name}: cannot be read"):
+            read_config(path)
+
+
+def test_a_wrong_file_is_named_with_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('name = "a"\noutput = "b"\nnetwrok = 1\n')
+    with pytest.raises(ConfigError, match=r"config\.toml: there is no key 'netwrok'"):
+        read_config(file)
+
+
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_configurations_of_this_repository_are_right(file: Path) -> None:
+    assert read_config(file).name
