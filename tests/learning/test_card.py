@@ -8,9 +8,8 @@ import numpy as np
 
 from cinesr.learning.card import INTENDED_USE, write_card
 from cinesr.learning.config import LossConfig, TrainingConfig
-from cinesr.learning.dataset import SliceSet, Split
+from cinesr.learning.dataset import Material, SliceSet, Split
 from cinesr.learning.losses import SHIPPED_WEIGHTS
-from cinesr.learning.training import TrainingRun
 
 
 def test_a_card_holds_names_but_no_paths(
@@ -19,12 +18,18 @@ def test_a_card_holds_names_but_no_paths(
     loss = LossConfig("perceptual", layer="block1_conv1", weights=str(SHIPPED_WEIGHTS))
     slices = SliceSet((np.ones((20, 20), np.float32),) * 3, ("a", "a", "b"), None)
     split = Split(("a", "b"), ("c",), ())
-    run = TrainingRun(tiny(loss=loss), split, (slices, slices), lambda *_: None)
-    run.history = [
+    history = [
         {"epoch": 1, "step": 10, "loss": 1.0, "seconds": 2.5, "psnr": 20.0},
         {"epoch": 2, "step": 20, "loss": 0.5, "seconds": 1.5, "psnr": 21.0},
     ]
-    write_card(tmp_path / "card.json", run)
+    write_card(
+        tmp_path / "card.json",
+        config=tiny(loss=loss),
+        material=Material(split, slices, slices),
+        history=history,
+        parameters=1,
+        precision="float32",
+    )
     text = (tmp_path / "card.json").read_text()
     card = json.loads(text)
     assert card["data"]["train"] == {"people": 2, "slices": 3}

@@ -203,6 +203,21 @@ def load_slices(
     return SliceSet(tuple(images), tuple(owners), ends)
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run learns from and is checked on.
+
+    Args:
+        split: Who is in which part.
+        learn: Slices of the training people.
+        check: Slices of the validation people.
+    """
+
+    split: Split
+    learn: SliceSet
+    check: SliceSet
+
+
 class CropStream:
     """Pairs of low- and high-resolution crops; the step number alone decides which.
 

@@ -27,7 +27,7 @@ from cinesr.learning.card import write_card
 from cinesr.learning.config import OptimisationConfig, TrainingConfig
 from cinesr.learning.dataset import (
     CropStream,
-    SliceSet,
+    Material,
     Split,
     find_people,
     load_slices,
@@ -74,7 +74,7 @@ def train(
 
     learn = load_slices(people, split.train, config=config, progress=reading)
     check = load_slices(people, split.validation, config=config, progress=reading)
-    TrainingRun(config, split, (learn, check), report).fit(folder)
+    TrainingRun(config, Material(split, learn, check), report).fit(folder)
     return folder
 
 
@@ -126,20 +126,12 @@ class TrainingRun:
 
     Args:
         config: Everything that decides the run.
-        split: Who is in which part.
-        slices: Of the training people, and of the validation people.
+        material: What it learns from and is checked on.
         report: Called while steps are done.
     """
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        split: Split,
-        slices: tuple[SliceSet, SliceSet],
-        report: Progress,
-    ) -> None:
-        self.config, self.split, self.report = config, split, report
-        self.learn, self.check = slices
+    def __init__(self, config: TrainingConfig, material: Material, report: Progress) -> None:
+        self.config, self.material, self.report = config, material, report
         self.precision = fast_precision(config.optimisation.precision)
         self.history: list[Row] = []
         keras.utils.set_random_seed(config.seed)
@@ -157,7 +149,7 @@ class TrainingRun:
             self._update_result()
             self.leave_model(folder)
             return
-        stream = CropStream(self.learn, self.config).batches(done * plan.steps_per_epoch)
+        stream = CropStream(self.material.learn, self.config).batches(done * plan.steps_per_epoch)
         with _Log(folder, self.history) as log:
             # The generator is closed on the way out, so that its thread ends with the training.
             try:
@@ -198,7 +190,7 @@ class TrainingRun:
         The data range is the brightest pixel of each reference slice.
         """
         scores: dict[str, list[tuple[float, float]]] = {}
-        for method, low, high in validation_pairs(self.check, self.config):
+        for method, low, high in validation_pairs(self.material.check, self.config):
             output = np.asarray(
                 keras.ops.convert_to_numpy(self.result.predict_on_batch(low[None, ..., None]))
             )[0, ..., 0]
@@ -259,7 +251,14 @@ class TrainingRun:
 
         with staged(folder / "model.keras", overwrite=True) as part:
             self.result.save(part)
-        write_card(folder / "card.json", self)
+        write_card(
+            folder / "card.json",
+            config=self.config,
+            material=self.material,
+            history=self.history,
+            parameters=self.result.count_params(),
+            precision=self.precision,
+        )
         with staged(folder / "loss.png", overwrite=True) as part:
             plot_history(self.history, part)
 
