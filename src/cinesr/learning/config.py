@@ -218,7 +218,7 @@ def read_config(path: Path) -> TrainingConfig:
     base = path.resolve().parent
 
     def absolute(relative: str) -> str:
-        return str(base / relative) if relative else ""
+        return str((base / relative).resolve()) if relative else ""
 
     data = dataclasses.replace(
         config.data, folder=absolute(config.data.folder), splits=absolute(config.data.splits)

@@ -134,7 +134,7 @@ class Upscaler:
                 progress(min(computed, times * slices), times * slices)
             return high
 
-        places = [(index // slices, index % slices) for index in _spread(times * slices)]
+        places = _spread(times, slices)
         inputs = [rule.apply(cine.frame(*place)) for place in places]
         for place in places:
             done[place] = compute(place)
@@ -166,9 +166,11 @@ class Upscaler:
         )
 
 
-def _spread(frames: int) -> list[int]:
-    picks = np.linspace(0, frames - 1, min(SAMPLES, frames))
-    return [int(index) for index in np.unique(np.rint(picks))]
+def _spread(times: int, slices: int) -> list[tuple[int, int]]:
+    """Places from the first phase and slice to the last ones, through the middle of both."""
+    number = min(SAMPLES, max(times, slices))
+    ways = [np.rint(np.linspace(0, size - 1, number)).astype(int) for size in (times, slices)]
+    return [(int(time), int(slice_index)) for time, slice_index in zip(*ways, strict=True)]
 
 
 def _warnings(cine: Cine, model: Model, checks: list[Check]) -> list[str]:
