@@ -1,7 +1,7 @@
 """The training run: a folder that can be left and resumed at any epoch, bit for bit.
 
 The folder holds `config.json` and `splits.json` (what was run), `state.npz` (everything that the
-next epoch needs), `log.csv` and `tensorboard/` (how it went), and in the end `model.keras`,
+next epoch needs), `log.csv` and `tensorboard/` (how it went), and after every epoch `model.keras`,
 `card.json` and `loss.png`. The crops of a step are drawn from the seed and the step's number alone,
 so no state of a random generator has to be kept.
 """
