@@ -223,6 +223,12 @@ class _Graph:
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
+    def _weights(self, name: str, kernel: Array, bias: Array) -> tuple[str, str]:
+        return (
+            self._constant(f"{name}/kernel", kernel.transpose(3, 2, 0, 1)),
+            self._constant(f"{name}/bias", bias),
+        )
+
     def _folded_weights(self, layer: keras.layers.Layer) -> tuple[Array, Array]:
         weights = [np.asarray(weight, np.float32) for weight in layer.get_weights()]
         kernel = weights[0]
@@ -244,11 +250,7 @@ class _Graph:
         margins = [rows // 2, columns // 2] * 2 if layer.padding == "same" else [0] * 4
         name = self._add(
             "Conv",
-            [
-                source.name,
-                self._constant(f"{layer.name}/kernel", kernel.transpose(3, 2, 0, 1)),
-                self._constant(f"{layer.name}/bias", bias),
-            ],
+            [source.name, *self._weights(layer.name, kernel, bias)],
             kernel_shape=[rows, columns],
             pads=margins,
         )
@@ -262,11 +264,7 @@ class _Graph:
         size, stride = kernel.shape[0], layer.strides[0]
         name = self._add(
             "ConvTranspose",
-            [
-                source.name,
-                self._constant(f"{layer.name}/kernel", kernel.transpose(3, 2, 0, 1)),
-                self._constant(f"{layer.name}/bias", bias),
-            ],
+            [source.name, *self._weights(layer.name, kernel, bias)],
             kernel_shape=[size, size],
             strides=[stride, stride],
             pads=[(size - stride) // 2] * 4,
