@@ -256,10 +256,12 @@ def test_an_output_that_exists_is_kept(model: Path, tmp_path: Path, output: str)
 
 def test_a_folder_of_other_things_is_kept_whatever_is_asked(model: Path, tmp_path: Path) -> None:
     source = dicom_cases.write_cine_series(tmp_path / "scan", slices=1, phases=2)
+    other = dicom_cases.write_cine_series(tmp_path / "other", slices=1, phases=2)
     before = tree(tmp_path)
-    result = upscale(source, "--model", model, "-o", source, "--overwrite")
-    assert result.exit_code == 3
-    assert "no earlier result" in result.stderr
+    for output, words in ((other, "no earlier result"), (source, "is the input itself")):
+        result = upscale(source, "--model", model, "-o", output, "--overwrite")
+        assert result.exit_code == 3
+        assert words in result.stderr
     assert tree(tmp_path) == before
 
 

@@ -237,13 +237,15 @@ class TestInterruption:
                 stderr=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                # A shell's background jobs ignore Ctrl-C, and would hand that on.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while not half_written(tmp_path) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert half_written(tmp_path), "it never began to write"
             run.send_signal(signal.SIGINT)
-            talk = run.communicate(timeout=30)
+            talk = run.communicate(timeout=120)
             assert run.returncode == 130
             assert talk == ("", "Stopped. Nothing is left half written.\n")
             assert [path.name for path in tmp_path.iterdir()] == ["long.npy"]
@@ -298,8 +300,46 @@ def in_terminal(line: list[str], environment: dict[str, str]) -> str:
             break
         shown += part
     os.close(ours)
-    run.wait(timeout=30)
+    run.wait(timeout=120)
     return shown.decode()
+
+
+class TestChoices:
+    def test_a_scan_is_not_replaced_by_its_own_result(self, model: Path, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", dicom_cases.expected_frame(0, 0, 32, 32))
+        before = (tmp_path / "a.npy").read_bytes()
+        path = str(tmp_path / "a.npy")
+        for command in (["upscale", path, "--model", str(model)], ["degrade", path]):
+            result = CliRunner().invoke(main, [*command, "-o", path, "--overwrite"])
+            assert result.exit_code == 3
+            assert "a.npy is the input itself" in result.stderr
+        assert (tmp_path / "a.npy").read_bytes() == before
+
+    def test_a_file_name_does_not_become_a_folder(self, model: Path, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", dicom_cases.expected_frame(0, 0, 32, 32))
+        arguments = ["upscale", str(tmp_path / "a.npy"), "-o", str(tmp_path / "a.jpg")]
+        result = CliRunner().invoke(main, [*arguments, "--model", str(model)])
+        assert result.exit_code == 3
+        assert "does not write .jpg files" in result.stderr
+        assert ".nii.gz" in result.stderr
+        assert not (tmp_path / "a.jpg").exists()
+
+    def test_a_series_of_several_is_scored_against_what_was_made_of_it(self, tmp_path) -> None:
+        for series in (7, 8):
+            folder = tmp_path / "scan" / str(series)
+            dicom_cases.write_cine_series(folder, slices=1, phases=1, series=series)
+        scan, low = str(tmp_path / "scan"), str(tmp_path / "low")
+        for command in (
+            ["degrade", scan, "-o", low, "--series", "1", "--scale", "2"],
+            ["upscale", low, "-o", f"{low}_x2", "--model", str(_model_x2(tmp_path))],
+            ["evaluate", scan, f"{low}_x2", "--series", "1", "--no-lpips"],
+        ):
+            result = CliRunner().invoke(main, command)
+            assert result.exit_code == 0, result.stderr
+
+
+def _model_x2(folder: Path) -> Path:
+    return write_model(folder / "models" / "x2.onnx", "bicubic", scale=2)
 
 
 class TestTheWayRound:

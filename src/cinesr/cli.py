@@ -189,6 +189,8 @@ def upscale(
                     progress=progress,
                 )
         except CinesrError as error:
+            if source.name not in error.message:
+                error.message = f"{source}: {error.message}"
             tell_error(error)
             failed.append({"input": str(source), "error": error.message, "hint": error.hint})
             continue
@@ -251,7 +253,9 @@ def degrade(
 ) -> None:
     """Make a low-resolution twin, with the geometry right."""
     import cinesr
+    from cinesr.imaging.files import require_sensible_output
 
+    require_sensible_output(source, output)
     cine = cinesr.load(source, series=series, spacing_mm=spacing)
     low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
     cinesr.save(low, output, overwrite=overwrite)
@@ -292,9 +296,7 @@ def evaluate(
         heart = np.asarray(cinesr.load(mask, spacing_mm=spacing).frames) > 0
         heart = heart[0] if heart.shape[0] == 1 else heart
         heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
-    cines = [
-        cinesr.load(path, series=series, spacing_mm=spacing) for path in (reference, candidate)
-    ]
+    cines = [_one_cine(path, series, spacing) for path in (reference, candidate)]
     with progress_bar("Scoring", quiet=quiet) as progress:
         found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)
     if as_json:
@@ -303,6 +305,16 @@ def evaluate(
     for note in found.notes:
         _talk(quiet)(f"note  {note}")
     click.echo(_score_table(found.to_dict()))
+
+
+def _one_cine(path: Path, series: str | None, spacing: tuple[float, float] | None) -> Cine:
+    """The chosen series; a result made from one series of several holds that one alone."""
+    from cinesr.imaging.files import load, open_cines
+
+    cines = open_cines(path, spacing_mm=spacing)
+    if len(cines) == 1:
+        return cines[0].in_memory()
+    return load(path, series=series, spacing_mm=spacing)
 
 
 def _score_table(found: dict[str, Any]) -> str:

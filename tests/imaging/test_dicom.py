@@ -500,7 +500,7 @@ class TestBadInput:
 
         cine = read_one(write_cine_series(tmp_path, change=change))
         assert_sorted(cine)
-        assert not cine.geometry.is_known
+        assert cine.geometry.is_known  # The spacing is.
         np.testing.assert_array_equal(cine.geometry.directions, np.eye(3))
         np.testing.assert_array_equal(cine.geometry.positions_mm[:, 2], SLICE_STEP * np.arange(3))
         assert "axial slices at the origin assumed" in cine.notes[0]

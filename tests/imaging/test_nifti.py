@@ -491,3 +491,18 @@ def test_what_nifti_cannot_hold_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="float16"):
         nifti.write(Cine(data.astype("f2"), Geometry.assumed(slices=3)), tmp_path / "a.nii")
     assert not (tmp_path / "a.nii").exists()
+
+
+def test_a_2d_image_keeps_how_thick_its_slice_is(tmp_path):
+    affine = np.diag([1.5, 1.1, 8.0, 1.0])
+    image = nib.Nifti1Image(np.arange(20 * 24, dtype=np.int16).reshape(24, 20), affine)
+    image.header["pixdim"][1:4] = 1.5, 1.1, 8.0
+    image.header.set_qform(affine, code=1)
+    nib.save(image, tmp_path / "a.nii")
+    (cine,) = nifti.read(tmp_path / "a.nii")
+    frames = np.kron(cine.frames, np.ones((1, 1, 4, 4), np.int16))
+    upscaled = cine.with_frames(frames, cine.geometry.upscaled(4), Derivation("x4", "x4"))
+    nifti.write(upscaled, tmp_path / "b.nii")
+    header = nib.load(tmp_path / "b.nii").header
+    np.testing.assert_allclose(header["pixdim"][1:4], [0.375, 0.275, 8.0])
+    np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-5)

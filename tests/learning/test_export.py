@@ -323,3 +323,8 @@ def test_nothing_beyond_the_receptive_field_matters(config: NetworkConfig, tmp_p
         assert reach <= stated
         # Tiles overlap by it, so more than needed costs time.
         assert reach >= stated - 2
+
+
+def test_a_model_is_named_onnx(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"x\.bin: is no name for a model.*\.onnx"):
+        export(tmp_path, tmp_path / "x.bin")

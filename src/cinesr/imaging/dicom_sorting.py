@@ -254,8 +254,7 @@ def geometry_of(stack: Stack) -> Geometry:
         is_even = np.ptp(steps) < 0.01 * np.median(steps)
         step = float(np.mean(steps) if is_even else np.median(steps))
     directions = np.stack([row, column, direction], axis=1)
-    is_known = first.position_mm is not None
-    return Geometry(directions, (column_mm, row_mm, step), positions, is_known)
+    return Geometry(directions, (column_mm, row_mm, step), positions)
 
 
 def times_ms_of(stack: Stack) -> NDArray[np.float64]:

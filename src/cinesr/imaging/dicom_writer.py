@@ -184,7 +184,8 @@ def _derived_header(cine: Cine, output: _Output, series_uids: dict[str, str]) ->
     room = LONGEST_SERIES_DESCRIPTION - len(label) - 1
     described = str(header.get("SeriesDescription") or "")[: max(room, 0)].strip()
     header.SeriesDescription = f"{described} {label}".strip()
-    header.ImageComments = label
+    comments = str(header.get("ImageComments") or "")
+    header.ImageComments = f"{label}; before: {comments}" if comments else label
     number = _series_number(header) * 100 + 1
     header.SeriesNumber = number if number <= LARGEST_INTEGER else number % 10**9
     header.InstanceNumber = output.number

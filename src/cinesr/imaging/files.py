@@ -22,6 +22,7 @@ __all__ = [
     "load",
     "natural_suffix",
     "open_cines",
+    "require_sensible_output",
     "save",
     "staged",
     "staged_result",
@@ -38,6 +39,22 @@ RECORD = "run.json"
 
 _MOST_NAMED = 10
 Spacing = tuple[float, float]
+
+
+_FOREIGN = {
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".zip",
+    ".gz",
+    ".mha",
+    ".mhd",
+    ".nrrd",
+    ".npz",
+}
+"""What a file would be named of a kind that cinesr does not write; a folder hardly is."""
 
 
 def suffix_of(path: str | Path) -> str:
@@ -270,6 +287,27 @@ def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     with staged(folder, overwrite=overwrite) as temporary:
         temporary.mkdir()
         yield temporary
+
+
+def require_sensible_output(source: Path, output: Path) -> None:
+    """Refuses an output in the place of its own input, and one of a kind that is not written.
+
+    A scan is not replaced by a prediction, and a file name does not become a folder.
+
+    Raises:
+        OutputError: Both are one file or folder, or the output's name is that of another format.
+    """
+    if not output.is_dir() and not suffix_of(output) and output.suffix.lower() in _FOREIGN:
+        raise OutputError(
+            f"{output}: cinesr does not write {output.suffix} files; expected one of "
+            f"{', '.join(SUFFIXES)}, or a folder.",
+            hint="Name another file or folder with -o.",
+        )
+    if source.exists() and output.exists() and source.samefile(output):
+        raise OutputError(
+            f"{output} is the input itself; expected another name for the output.",
+            hint="Name another file or folder with -o.",
+        )
 
 
 def natural_suffix(cine: Cine) -> str:

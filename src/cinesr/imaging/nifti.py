@@ -277,7 +277,10 @@ def _kept_header(cine: Cine) -> Nifti1Header | None:
     columns, rows, *rest = header.get_data_shape()
     if _four_dimensions((columns, rows, *rest))[2:] != cine.shape[1::-1]:
         rest = list(cine.shape[1::-1])
+    # Setting the shape of a 2D image forgets how thick its slice is.
+    steps = header["pixdim"].copy()
     header.set_data_shape((cine.shape[3], cine.shape[2], *rest))
+    header["pixdim"] = steps
     if header.get_data_dtype().newbyteorder("=") != cine.dtype:
         header.set_data_dtype(cine.dtype)
     # The quaternion stays as it is: taking it apart again would cost float32 digits.

@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from cinesr.errors import CheckFailedError, ModelError, UnreadableFileError
+from cinesr.errors import CheckFailedError, ModelError, OutputError, UnreadableFileError
 from cinesr.imaging.files import staged
 from cinesr.learning.networks import EdgePadding, PixelShuffle
 
@@ -50,7 +50,13 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> dict[s
     Raises:
         UnreadableFileError: The checkpoint or its card cannot be read.
         CheckFailedError: The file does not compute what Keras computes.
+        OutputError: The output does not end in .onnx, exists, or cannot be written.
     """
+    if output.suffix != ".onnx":
+        raise OutputError(
+            f"{output}: is no name for a model; expected one that ends in .onnx.",
+            hint=f"Name it {output.stem}.onnx.",
+        )
     source = checkpoint / "model.keras" if checkpoint.is_dir() else checkpoint
     network, card = _load(source)
     graph = _Graph(network)

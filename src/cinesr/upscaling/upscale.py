@@ -22,6 +22,7 @@ from cinesr.imaging.files import (
     RECORD,
     natural_suffix,
     open_cines,
+    require_sensible_output,
     save,
     staged,
     staged_result,
@@ -285,6 +286,7 @@ def upscale_path(
         CinesrError: Anything that is wrong with the input, the model, the output or the result;
             nothing is written then.
     """
+    require_sensible_output(source, output)
     watch = upscaler.stopwatch = Stopwatch()
     start = time.perf_counter()
     with watch.stage("read"):
