@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cinesr import __version__
-from cinesr.errors import CinesrError
+from cinesr.errors import CinesrError, OutputError
 
 if TYPE_CHECKING:
     from cinesr.imaging.cine import Cine
@@ -189,7 +189,7 @@ def upscale(
                     progress=progress,
                 )
         except CinesrError as error:
-            if source.name not in error.message:
+            if source.name not in error.message and not isinstance(error, OutputError):
                 error.message = f"{source}: {error.message}"
             tell_error(error)
             failed.append({"input": str(source), "error": error.message, "hint": error.hint})
