@@ -120,13 +120,14 @@ class Upscaler:
             rule = IntensityRule.of(cine)
         highest = (rule.maximum - rule.low) / (rule.high - rule.low)
         times, slices, rows, columns = cine.shape
-        done: dict[tuple[int, int], Image] = {}
         computed = 0
 
-        def compute(place: tuple[int, int]) -> Image:
-            nonlocal computed
+        def prepare(place: tuple[int, int]) -> Image:
             with self.stopwatch.stage("read"):
-                low = rule.apply(cine.frame(*place))
+                return rule.apply(cine.frame(*place))
+
+        def compute(place: tuple[int, int], low: Image) -> Image:
+            nonlocal computed
             with self.stopwatch.stage("network"):
                 high = self._engine.run(low)
             check_frame(high, highest=highest, name=name, place=place)
@@ -136,11 +137,10 @@ class Upscaler:
             return high
 
         places = _spread(times, slices)
-        inputs = [rule.apply(cine.frame(*place)) for place in places]
-        for place in places:
-            done[place] = compute(place)
+        inputs = [prepare(place) for place in places]
+        outputs = [compute(place, low) for place, low in zip(places, inputs, strict=True)]
+        done = dict(zip(places, outputs, strict=True))
         with self.stopwatch.stage("check"):
-            outputs = [done[place] for place in places]
             checks = check_samples(inputs, outputs, scale=scale)
             refuse_failed(checks, name=name)
         # A magnitude image has no negative values, though its storage may be signed.
@@ -148,7 +148,7 @@ class Upscaler:
 
         def read(time_index: int, slice_index: int) -> NDArray[Any]:
             place = (time_index, slice_index)
-            high = done.pop(place) if place in done else compute(place)
+            high = done.pop(place) if place in done else compute(place, prepare(place))
             with self.stopwatch.stage("restore"):
                 return cine.to_stored(rule.invert(high), lowest=lowest)
 
