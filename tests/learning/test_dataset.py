@@ -1,9 +1,7 @@
-"""Who is in which split, and which pixels are in which batch."""
+"""Who is in which split, and which slices there are of them."""
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ from cinesr.learning.config import (
     TrainingConfig,
 )
 from cinesr.learning.dataset import (
-    CropStream,
+    People,
     SliceSet,
     Split,
     count_summary,
@@ -39,14 +37,14 @@ from dicom_cases import write_cine_series
 Tiny = Callable[..., TrainingConfig]
 
 
-def people_named(*names: str) -> dict[str, Path]:
-    return {name: Path(name) for name in names}
+def people_named(*names: str) -> People:
+    return {name: (Path(name),) for name in names}
 
 
 def splits_file(folder: Path, content: object) -> DataConfig:
     path = folder / "splits.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return DataConfig("scans", str(path))
+    return DataConfig("scans", splits=str(path))
 
 
 def config_of(
@@ -77,7 +75,20 @@ class TestPeople:
         (tmp_path / "P4.old").mkdir()
         people = find_people(tmp_path)
         assert list(people) == ["1.2.840.99", "P.1", "P.2", "P3", "P4.old"]
-        assert people["P.1"] == tmp_path / "P.1.nii.gz"
+        assert people["P.1"] == (tmp_path / "P.1.nii.gz",)
+
+    def test_one_name_in_several_folders_is_one_person(self, tmp_path: Path) -> None:
+        for name in ("first/anna.png", "first/ben.nii", "second/ben.png", "second/carl.zip"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        first, second = tmp_path / "first", tmp_path / "second"
+        assert find_people(first, second) == {
+            "anna": (first / "anna.png",),
+            "ben": (first / "ben.nii", second / "ben.png"),
+            "carl": (second / "carl.zip",),
+        }
+        with pytest.raises(UnreadableFileError, match="third: is not a folder"):
+            find_people(first, tmp_path / "third")
 
     def test_two_entries_of_one_name_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "P1.nii").touch()
@@ -120,7 +131,7 @@ class TestSplit:
 
     def test_an_absent_file_is_named(self) -> None:
         with pytest.raises(UnreadableFileError, match=r"none\.json: is not a splits") as caught:
-            read_split(DataConfig("scans", "none.json"), people_named("a"), seed=0)
+            read_split(DataConfig("scans", splits="none.json"), people_named("a"), seed=0)
         assert '"validation"' in str(caught.value)
 
     @settings(max_examples=50, deadline=None)
@@ -155,7 +166,7 @@ class TestSplit:
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
         split = Split(("a", "b"), ("c",), ("d",))
         split.write(tmp_path / "splits.json")
-        config = DataConfig("scans", str(tmp_path / "splits.json"))
+        config = DataConfig("scans", splits=str(tmp_path / "splits.json"))
         assert read_split(config, people_named("a", "b", "c", "d"), seed=0) == split
 
 
@@ -217,6 +228,35 @@ class TestLoading:
         with pytest.raises(UnreadableFileError, match=r"README\.txt is of no kind"):
             load_slices(find_people(tmp_path), ("README.txt",), config=tiny())
 
+    def test_scans_of_a_person_in_several_folders_are_all_read(
+        self, tmp_path: Path, tiny: Tiny
+    ) -> None:
+        save(make_phantom(size=48, slices=2, phases=1), tmp_path / "first" / "a.nii.gz")
+        save(make_phantom(size=32, slices=1, phases=1), tmp_path / "second" / "a.png")
+        people = find_people(tmp_path / "first", tmp_path / "second")
+        slices = load_slices(people, ("a",), config=tiny())
+        assert [image.shape for image in slices.images] == [(48, 48)] * 2 + [(32, 32)]
+        assert slices.people == ("a",) * 3
+        assert count_summary(slices) == {"people": 1, "slices": 3}
+
+    @pytest.mark.parametrize(
+        ("most", "expected"), [(0, range(7)), (7, range(7)), (3, (0, 3, 6)), (2, (0, 6)), (1, (0,))]
+    )
+    def test_a_long_cine_is_thinned_evenly(
+        self, tmp_path: Path, tiny: Tiny, most: int, expected: Sequence[int]
+    ) -> None:
+        """Seven frames tell their number; a second scan of the person is thinned on its own."""
+        frames = np.zeros((7, 1, 20, 20), np.uint16)
+        frames[:, 0, 4:, 4:] = 100 * (1 + np.arange(7))[:, None, None]
+        known = Geometry.from_affine(np.eye(4), slices=1)
+        save(Cine(frames, known, times_ms=10.0 * np.arange(7)), tmp_path / "a" / "p.nii")
+        save(Cine(frames[:1], known), tmp_path / "b" / "p.nii")
+        config = tiny(data=DataConfig("scans", most_slices=most))
+        slices = load_slices(find_people(tmp_path / "a", tmp_path / "b"), ("p",), config=config)
+        *thinned, other = (float(image.max()) for image in slices.images)
+        assert thinned == pytest.approx([(1 + index) / 7 for index in expected])
+        assert other == pytest.approx(1.0)
+
     @pytest.mark.parametrize(("number", "expected"), [(1, 1), (3, 3), (7, 5)])
     def test_slices_are_spread_evenly(self, number: int, expected: int) -> None:
         images = [np.full((2, 2), value, np.float32) for value in range(5)]
@@ -225,172 +265,6 @@ class TestLoading:
         assert len(set(values)) == expected
         if number == 3:
             assert values == [0, 2, 4]
-
-
-def turned(image: np.ndarray, turns: int, flip: bool) -> np.ndarray:
-    rotated = np.rot90(image, turns)
-    return rotated[:, ::-1] if flip else rotated
-
-
-def found_in(image: np.ndarray, crop: np.ndarray) -> list[tuple[int, int, int, bool]]:
-    """Where, turned how often and flipped or not, a crop stands in an image."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, crop.shape)
-    places = []
-    for turns in range(4):
-        for flip in (False, True):
-            same = np.abs(windows - turned(crop, turns, flip)).max(axis=(2, 3)) < 1e-6
-            places += [(int(r), int(c), turns, flip) for r, c in np.argwhere(same)]
-    return places
-
-
-class TestCrops:
-    @pytest.mark.parametrize("method", ["thesis", "johnson", "bicubic", "kspace"])
-    @pytest.mark.parametrize("scale", [2, 4])
-    def test_the_low_crop_is_the_same_place_of_the_degraded_slice(
-        self, method: str, scale: int
-    ) -> None:
-        image = smooth_noise(40, 56)
-        low_image = Degradation(method, scale).apply(image)
-        config = config_of(methods=(method,), scale=scale)
-        stream = CropStream(slices_of(image), config)
-        kinds = set()
-        for step in range(12):
-            low, high = stream.batch(step)
-            assert low.shape == (3, 16 // scale, 16 // scale, 1)
-            assert high.shape == (3, 16, 16, 1)
-            assert low.dtype == high.dtype == np.float32
-            for small, large in zip(low[..., 0], high[..., 0], strict=True):
-                places = found_in(image, large)
-                assert len(places) == 1
-                row, column, turns, flip = places[0]
-                assert (row % scale, column % scale) == (0, 0)
-                size = 16 // scale
-                at = np.s_[row // scale :, column // scale :]
-                expected = low_image[at][:size, :size]
-                assert turned(small, turns, flip) == pytest.approx(expected, abs=1e-6)
-                kinds.add((turns, flip))
-        assert len(kinds) == 8
-
-    def test_a_batch_depends_on_seed_and_step_alone(self) -> None:
-        slices = slices_of(smooth_noise(32, 32), smooth_noise(40, 24, 1))
-        config = config_of(methods=("thesis", "kspace"), noise=0.1)
-        first, again = CropStream(slices, config), CropStream(slices, config)
-        again.batch(9)
-        for ours, theirs in zip(first.batch(4), again.batch(4), strict=True):
-            assert np.array_equal(ours, theirs)
-        assert not np.array_equal(first.batch(4)[0], first.batch(5)[0])
-        other = CropStream(slices, replace(config, seed=1))
-        assert not np.array_equal(first.batch(4)[1], other.batch(4)[1])
-
-    def test_every_slice_and_place_is_drawn(self) -> None:
-        images = [smooth_noise(32, 36, seed) for seed in range(3)]
-        stream = CropStream(slices_of(*images), config_of())
-        drawn, corners = set(), set()
-        for step in range(80):
-            for crop in stream.batch(step)[1][..., 0]:
-                for index, image in enumerate(images):
-                    for row, column, *_ in found_in(image, crop):
-                        drawn.add(index)
-                        corners.add((row, column))
-        assert drawn == {0, 1, 2}
-        assert {row for row, _ in corners} == set(range(0, 17, 2))
-        assert {column for _, column in corners} == set(range(0, 21, 2))
-
-    def test_empty_background_is_avoided(self) -> None:
-        image = np.zeros((96, 96), np.float32)
-        image[64:, 64:] = smooth_noise(32, 32)
-        stream = CropStream(slices_of(image), config_of())
-        filled = [
-            np.mean(crop > 0.05) >= 0.5
-            for step in range(30)
-            for crop in stream.batch(step)[1][..., 0]
-        ]
-        # One place in eight is body: without a choice, so many crops would be.
-        assert np.mean(filled) > 0.6
-
-    def test_a_slice_that_is_all_background_still_gives_crops(self) -> None:
-        dark = np.full((32, 32), 0.01, np.float32)
-        low, high = CropStream(slices_of(dark), config_of()).batch(0)
-        assert low == pytest.approx(np.full((3, 8, 8, 1), 0.01))
-        assert high.shape == (3, 16, 16, 1)
-
-    def test_brightness_changes_both_alike(self) -> None:
-        level = np.full((32, 32), 0.5, np.float32)
-        config = config_of()
-        plan = replace(config.optimisation, intensity=(0.6, 1.1))
-        stream = CropStream(slices_of(level), replace(config, optimisation=plan))
-        gains = []
-        for step in range(40):
-            low, high = stream.batch(step)
-            assert low.mean(axis=(1, 2, 3)) == pytest.approx(high.mean(axis=(1, 2, 3)))
-            gains += list(high[:, 0, 0, 0] / 0.5)
-        assert 0.6 <= min(gains) < 0.65
-        assert 1.05 < max(gains) <= 1.1
-
-    def test_half_of_the_crops_are_magnified(self) -> None:
-        """On a ramp the slope tells by how much; low and high resolution agree on it."""
-        ramp = np.broadcast_to(0.3 + 0.005 * np.arange(120, dtype=np.float32), (96, 120))
-        config = config_of()
-        plan = replace(config.optimisation, zoom=4.0)
-        stream = CropStream(slices_of(ramp), replace(config, optimisation=plan))
-        zooms = []
-        for step in range(40):
-            low, high = (side[..., 0] for side in stream.batch(step))
-            for small, large in zip(low, high, strict=True):
-                slope = max(abs(float(np.median(np.diff(large, axis=at)))) for at in (0, 1))
-                low_slope = max(abs(float(np.median(np.diff(small, axis=at)))) for at in (0, 1))
-                assert low_slope == pytest.approx(2 * slope, rel=1e-3)
-                assert small.mean() == pytest.approx(large.mean(), abs=1e-3)
-                zooms.append(0.005 / slope)
-        magnified = [zoom for zoom in zooms if zoom > 1.001]
-        assert len(magnified) / len(zooms) == pytest.approx(0.5, abs=0.12)
-        assert 1.0 < min(magnified) < 1.2
-        assert 3.5 < max(magnified) <= 4.05
-        assert min(zooms) > 0.999
-
-    def test_magnified_parts_show_the_body_where_there_is_one(self) -> None:
-        image = np.zeros((96, 96), np.float32)
-        image[48:, 48:] = 1.0
-        config = config_of()
-        plan = replace(config.optimisation, zoom=3.0)
-        stream = CropStream(slices_of(image), replace(config, optimisation=plan))
-        bright = [np.mean(stream.batch(step)[1] > 0.05) for step in range(30)]
-        assert np.mean(bright) > 0.6
-
-    def test_noise_is_on_the_low_side_and_of_any_strength_up_to_the_given(self) -> None:
-        level = np.full((64, 64), 1.0, np.float32)
-        config = config_of(noise=0.1, crop=32)
-        stream = CropStream(slices_of(level), config)
-        strengths = []
-        for step in range(60):
-            low, high = stream.batch(step)
-            assert np.ptp(high) == 0
-            strengths += list(low.std(axis=(1, 2, 3)))
-        assert max(strengths) < 0.12
-        assert min(strengths) < 0.01
-        assert np.mean(strengths) == pytest.approx(0.05, rel=0.2)
-
-    def test_every_method_is_drawn(self) -> None:
-        image = smooth_noise(16, 16)
-        config = config_of(methods=("bicubic", "thesis"))
-        stream = CropStream(slices_of(image), config)
-        sharpness = {
-            round(float(crop.std()), 5) for step in range(10) for crop in stream.batch(step)[0]
-        }
-        expected = {
-            round(float(Degradation(method, 2).apply(image).std()), 5)
-            for method in ("bicubic", "thesis")
-        }
-        assert sharpness == expected
-
-    @pytest.mark.parametrize("first", [0, 7])
-    def test_batches_come_in_order_from_a_step_on(self, first: int) -> None:
-        stream = CropStream(slices_of(smooth_noise(32, 32)), config_of(noise=0.1))
-        batches = stream.batches(first)
-        for step, (low, high) in enumerate(islice(batches, 12), first):
-            assert np.array_equal(low, stream.batch(step)[0])
-            assert np.array_equal(high, stream.batch(step)[1])
-        batches.close()
 
 
 def test_validation_sees_whole_slices_under_every_method() -> None:

@@ -22,6 +22,7 @@ from cinesr.errors import (
 from cinesr.learning import export as exporting
 from cinesr.learning.config import NetworkConfig
 from cinesr.learning.export import export, fold_batch_norm
+from cinesr.learning.layers import DifferenceConvolution
 from cinesr.learning.networks import build_network
 from cinesr.upscaling.catalogue import read_model
 
@@ -59,8 +60,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_card_stands_in_the_file(run_folder: Path, tmp_path: Path) -> None:
     card = export(run_folder, tmp_path / "heart.onnx")
-    # Of 3x3 convolutions: the first, two in the block, one behind it, the tail.
-    assert card["receptive_field"] == 1 + 2 + 1 + 1 + 1
+    # Of 5x5 taps the first, of 3x3 two in the block, one behind it, the tail; one for the phases.
+    assert card["receptive_field"] == 2 + 2 + 1 + 1 + 1
     assert 0 <= card["parity"] <= exporting.PARITY_TOLERANCE
     model = read_model(tmp_path / "heart.onnx")
     assert model.card == card
@@ -283,12 +284,13 @@ def with_positive_weights(network: keras.Model) -> keras.Model:
     """Nothing cancels and no ReLU closes, so that whatever can be seen is seen."""
     generator = np.random.default_rng(0)
     for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            if not layer.trainable:
-                continue
-            kernel, bias = layer.get_weights()
-            weights = generator.uniform(2.0, 6.0, kernel.shape) * kernel.shape[3] / kernel.size
-            layer.set_weights([weights, np.zeros_like(bias)])
+        if not (hasattr(layer, "kernel") and layer.trainable):
+            continue
+        kernel, *bias = layer.get_weights()
+        weights = generator.uniform(2.0, 6.0, kernel.shape) * kernel.shape[3] / kernel.size
+        layer.set_weights([weights, *map(np.zeros_like, bias)])
+        if isinstance(layer, DifferenceConvolution):
+            layer.set_weights([generator.normal(0, 1, kernel.shape)])
     return network
 
 
@@ -303,6 +305,7 @@ def with_positive_weights(network: keras.Model) -> keras.Model:
         NetworkConfig("seed", 8, filters=2, blocks=1, upsampling="transposed"),
         NetworkConfig("residual", 2, filters=2, blocks=1),
         NetworkConfig("residual", 4, filters=2, blocks=3),
+        NetworkConfig("wide", 2, filters=2, blocks=2),
     ],
     ids=lambda it: f"{it.architecture}-{it.upsampling}-x{it.scale}",
 )

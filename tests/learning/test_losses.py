@@ -213,3 +213,15 @@ def test_the_loss_is_rebuilt_from_its_configuration(weights: Path | None) -> Non
     assert again.get_config() == loss.get_config()
     first, second = (image[:, :16, :16] for image in pictures())
     assert value(again, first, second) == value(loss, first, second)
+
+
+def test_features_in_bfloat16_give_the_same_loss_to_their_rounding() -> None:
+    first, second = (image[:, :32, :32] for image in pictures())
+    loss = build_loss(LossConfig("perceptual"), precision="bfloat16")
+    assert isinstance(loss, PerceptualLoss)
+    assert loss.get_config()["precision"] == "bfloat16"
+    assert {layer.compute_dtype for layer in loss._features.layers[1:]} == {"bfloat16"}
+    expected = value(PerceptualLoss(), first, second)
+    assert value(loss, first, second) == pytest.approx(expected, rel=0.02)
+    assert value(loss, first, second) != expected
+    assert value(loss, first, first) == 0.0

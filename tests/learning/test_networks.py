@@ -6,12 +6,21 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnxruntime import InferenceSession
 
 from cinesr.degradation import resize_bicubic
 from cinesr.learning.config import NetworkConfig
 from cinesr.learning.export import PARITY_TOLERANCE, export
-from cinesr.learning.networks import EdgePadding, PixelShuffle, build_network
+from cinesr.learning.layers import (
+    Convolution,
+    DifferenceConvolution,
+    NearestConvolution,
+    TransposedConvolution,
+    WideConvolution,
+)
+from cinesr.learning.networks import build_network, multiply_adds
 
 SCALES = (2, 3, 4, 8)
 EVERY = [
@@ -19,12 +28,13 @@ EVERY = [
         NetworkConfig(architecture, scale, filters=4, blocks=1, upsampling=upsampling),
         id=f"{architecture}-{upsampling}-x{scale}",
     )
-    for architecture, upsampling in [
-        ("seed", "nearest"),
-        ("seed", "transposed"),
-        ("residual", "nearest"),
+    for architecture, upsampling, scales in [
+        ("seed", "nearest", SCALES),
+        ("seed", "transposed", SCALES),
+        ("residual", "nearest", SCALES),
+        ("wide", "nearest", (2, 3)),
     ]
-    for scale in SCALES
+    for scale in scales
 ]
 
 
@@ -61,19 +71,19 @@ def made_symmetric(network: keras.Model) -> None:
     layers = [it for it in network.layers if isinstance(it, CONVOLUTIONS) and it.trainable]
     for layer in layers:
         kernel, *bias = layer.get_weights()
-        if network.name == "residual" and layer is layers[-1]:
+        if network.name != "seed" and layer is layers[-1]:
             # The channels of the tail are pixels, which change places as well.
             scale = round(kernel.shape[3] ** 0.5)
             phases = kernel.reshape(*kernel.shape[:3], scale, scale)
             phases = phases + phases[::-1, :, :, ::-1]
             phases = phases + phases[:, ::-1, :, :, ::-1]
-            layer.set_weights([phases.reshape(kernel.shape) / 4, np.zeros_like(bias[0])])
+            layer.set_weights([phases.reshape(kernel.shape) / 4])
         else:
             kernel = kernel + kernel[::-1]
             layer.set_weights([(kernel + kernel[:, ::-1]) / 4, *bias])
 
 
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+CONVOLUTIONS = (Convolution, TransposedConvolution, NearestConvolution, WideConvolution)
 
 
 @pytest.mark.parametrize("config", EVERY)
@@ -131,10 +141,11 @@ def it_is_exported(network: keras.Model, scale: int, folder: Path) -> None:
     (found,) = session.run(None, {"low": odd[:, None]})
     assert found.shape == (1, 1, 7 * scale, 9 * scale)
     assert found[:, 0] == pytest.approx(run(network, odd), abs=1e-4 * float(np.ptp(found)))
-    # The smallest and an elongated picture as well, of a batch of two.
-    for shape in ((2, 1, 1), (2, 3, 20)):
+    # The smallest pictures as well, of a batch of two.
+    for shape in ((2, 1, 1), (2, 2, 3)):
         (found,) = session.run(None, {"low": picture(*shape)[:, None]})
         assert found.shape == (2, 1, shape[1] * scale, shape[2] * scale)
+        assert found[:, 0] == pytest.approx(run(network, picture(*shape)), abs=1e-3)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -161,10 +172,13 @@ def test_the_interpolation_is_not_trained(scale: int) -> None:
 def test_the_seed_has_the_published_layers() -> None:
     """9x9, four blocks of two, two upscaling convolutions and 9x9: all of 64 channels."""
     network = build_network(NetworkConfig())
-    convolutions = [it for it in network.layers if isinstance(it, keras.layers.Conv2D)]
-    assert [it.kernel_size[0] for it in convolutions] == [9, *[3] * 8, 3, 3, 9]
-    assert [it.filters for it in convolutions] == [64] * 11 + [1]
-    assert sum(isinstance(it, keras.layers.UpSampling2D) for it in network.layers) == 2
+    convolutions = [it for it in network.layers if isinstance(it, CONVOLUTIONS)]
+    kernels = [tuple(it.kernel.shape) for it in convolutions]
+    inner = (3, 3, 64, 64)
+    assert kernels == [(9, 9, 1, 64), *[inner] * 8, inner, inner, (9, 9, 64, 1)]
+    kinds = [type(it) for it in convolutions]
+    assert kinds == [Convolution] * 9 + [NearestConvolution] * 2 + [WideConvolution]
+    assert [it.scale for it in convolutions[9:11]] == [2, 2]
     norms = sum(isinstance(it, keras.layers.BatchNormalization) for it in network.layers)
     assert norms == len(convolutions) - 1
     # Each convolution has a bias, each of the 11 batch norms 4 numbers per channel.
@@ -172,14 +186,75 @@ def test_the_seed_has_the_published_layers() -> None:
     assert network.count_params() == by_hand
     transposed = build_network(NetworkConfig(upsampling="transposed"))
     assert transposed.count_params() == by_hand + 2 * (16 * 64 * 64 + 64)
+    kinds = [type(it) for it in transposed.layers if isinstance(it, CONVOLUTIONS)][9:]
+    assert kinds == [TransposedConvolution, Convolution] * 2 + [WideConvolution]
 
 
-@pytest.mark.parametrize("architecture", ["seed", "residual"])
+SEED_BODY = (81 * 64 + 8 * 9 * 64**2) / 16
+"""9x9 from one channel, then eight 3x3, for each of 16 output pixels."""
+
+
+@pytest.mark.parametrize(
+    ("config", "by_hand"),
+    [
+        (NetworkConfig(), 70020),
+        (NetworkConfig(), SEED_BODY + 9 * 64**2 / 4 + 9 * 64**2 + 81 * 64),
+        (
+            NetworkConfig(upsampling="transposed"),
+            # 4x4 taps of each input pixel come before the 3x3 of each output pixel.
+            SEED_BODY + (16 / 16 + 9 / 4 + 16 / 4 + 9) * 64**2 + 81 * 64,
+        ),
+        (NetworkConfig("residual", 4, filters=64, blocks=8), 39869),
+        (
+            NetworkConfig("wide", 2, filters=10, blocks=3),
+            (25 * 10 + 3 * (10 * 60 + 60 * 8 + 9 * 8 * 10) + 9 * 10 * 10 + 9 * 10 * 4 + 25 * 4) / 4,
+        ),
+    ],
+)
+def test_multiply_adds_by_hand(config: NetworkConfig, by_hand: float) -> None:
+    assert multiply_adds(build_network(config)) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("architecture", ["residual", "wide"])
+def test_scale_and_offset_of_the_input_are_those_of_the_output(architecture: str) -> None:
+    """f(a x + b) = a f(x) + b for a > 0, borders included; b alone gives b alone."""
+    network = build_network(NetworkConfig(architecture, 2, filters=4, blocks=1))  # type: ignore[arg-type]
+
+    @settings(max_examples=15, deadline=None)
+    @given(
+        seed=st.integers(0, 10_000),
+        size=st.sampled_from([(1, 1), (2, 3), (7, 9)]),
+        gain=st.floats(0.01, 100),
+        offset=st.floats(-10, 10),
+    )
+    def holds(seed: int, size: tuple[int, int], gain: float, offset: float) -> None:
+        with_random_weights(network, seed)
+        image = picture(1, *size, seed=seed)
+        plain, moved = run(network, image), run(network, np.float32(gain) * image + offset)
+        size_of_it = gain * float(np.abs(plain).max()) + abs(offset)
+        assert moved == pytest.approx(gain * plain + offset, abs=1e-4 * size_of_it)
+        level = run(network, np.full((1, *size), offset, np.float32))
+        assert level == pytest.approx(np.full(level.shape, offset), abs=1e-5 * (1 + abs(offset)))
+
+    holds()
+
+
+def test_the_residual_networks_have_no_bias_and_see_differences() -> None:
+    for architecture in ("residual", "wide"):
+        network = build_network(NetworkConfig(architecture, 3, filters=5, blocks=2))  # type: ignore[arg-type]
+        convolutions = [it for it in network.layers if isinstance(it, CONVOLUTIONS)]
+        assert not any(it.use_bias for it in convolutions)
+        seeing = [it for it in convolutions if it.kernel.shape[2] == 1]
+        assert [type(it) for it in seeing] == [DifferenceConvolution, Convolution]
+        assert seeing[1].name == "bicubic"
+
+
+@pytest.mark.parametrize("architecture", ["seed", "residual", "wide"])
 def test_mixed_precision_keeps_weights_and_output_in_single(architecture: str) -> None:
     config = NetworkConfig(architecture, 2, filters=4, blocks=1)  # type: ignore[arg-type]
     mixed, single = build_network(config, precision="bfloat16"), build_network(config)
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
-    assert mixed.layers[1].compute_dtype == "bfloat16"
+    assert "bfloat16" in {layer.compute_dtype for layer in mixed.layers}
     assert mixed.output.dtype == "float32"
     with_random_weights(single)
     mixed.set_weights(single.get_weights())
@@ -189,34 +264,3 @@ def test_mixed_precision_keeps_weights_and_output_in_single(architecture: str) -
     assert found.dtype == np.float32
     assert found == pytest.approx(expected, abs=0.03 * float(np.ptp(expected)))
     assert not np.array_equal(found, expected)
-
-
-def test_pixel_shuffle_known_answer() -> None:
-    numbers = np.arange(2 * 3 * 4, dtype=np.float32).reshape(1, 2, 3, 4)
-    layer = PixelShuffle(2)
-    found = np.asarray(keras.ops.convert_to_numpy(layer(numbers)))[0, ..., 0]
-    expected = [
-        [0, 1, 4, 5, 8, 9],
-        [2, 3, 6, 7, 10, 11],
-        [12, 13, 16, 17, 20, 21],
-        [14, 15, 18, 19, 22, 23],
-    ]
-    assert found.tolist() == expected
-    assert layer.compute_output_shape((None, 2, None, 4)) == (None, 4, None, 1)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_edge_padding_equals_numpy(size: int) -> None:
-    images = picture(2, 3, 4, 2)
-    layer = EdgePadding(size)
-    found = np.asarray(keras.ops.convert_to_numpy(layer(images)))
-    widths = ((0, 0), (size, size), (size, size), (0, 0))
-    assert np.array_equal(found, np.pad(images, widths, mode="edge"))
-    assert layer.compute_output_shape((2, None, 4, 1)) == (2, None, 4 + 2 * size, 1)
-
-
-@pytest.mark.parametrize("layer", [EdgePadding(3), PixelShuffle(4)])
-def test_own_layers_are_rebuilt_from_their_configuration(layer: keras.layers.Layer) -> None:
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert type(again) is type(layer)
-    assert again.get_config() == layer.get_config()

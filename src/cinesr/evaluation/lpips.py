@@ -29,10 +29,10 @@ SMALLEST_SIDE = 31
 
 Features = NDArray[np.float32]
 
-_INPUT_SHIFT = np.array([-0.030, -0.088, -0.188], dtype=np.float32)
-_INPUT_SCALE = np.array([0.458, 0.448, 0.450], dtype=np.float32)
-_STRIDES_AND_PADDINGS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
-_POOLED_BEFORE = (1, 2)
+INPUT_SHIFT = np.array([-0.030, -0.088, -0.188], dtype=np.float32)
+INPUT_SCALE = np.array([0.458, 0.448, 0.450], dtype=np.float32)
+STRIDES_AND_PADDINGS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
+POOLED_BEFORE = (1, 2)
 
 
 def lpips(reference: NDArray[Any], candidate: NDArray[Any], *, data_range: float) -> float:
@@ -56,7 +56,7 @@ def lpips(reference: NDArray[Any], candidate: NDArray[Any], *, data_range: float
             f"LPIPS needs at least {SMALLEST_SIDE} rows and columns; this picture has "
             f"{reference.shape[0]} rows and {reference.shape[1]} columns."
         )
-    weights = _weights()
+    weights = lpips_weights()
     distance = 0.0
     layers = zip(_features(reference / data_range), _features(candidate / data_range), strict=True)
     for layer, (first, second) in enumerate(layers):
@@ -66,7 +66,11 @@ def lpips(reference: NDArray[Any], candidate: NDArray[Any], *, data_range: float
 
 
 @cache
-def _weights() -> dict[str, Features]:
+def lpips_weights() -> dict[str, Features]:
+    """The numbers of AlexNet and of the linear heads, by layer.
+
+    `conv0/kernel` (row, column, in, out), `conv0/bias`, `lin0` (channel,) and so on.
+    """
     path = files("cinesr.evaluation").joinpath("lpips_alex.npz")
     with path.open("rb") as file, np.load(file) as numbers:
         return {name: numbers[name].astype(np.float32) for name in numbers.files}
@@ -80,10 +84,10 @@ def _unit_length(features: Features) -> Features:
 def _features(picture: NDArray[Any]) -> Iterator[Features]:
     """The five rectified convolutions of AlexNet, each (row, column, channel)."""
     grey = (2 * picture - 1).astype(np.float32)
-    features: Features = (grey[..., None] - _INPUT_SHIFT) / _INPUT_SCALE
-    weights = _weights()
-    for layer, (stride, padding) in enumerate(_STRIDES_AND_PADDINGS):
-        if layer in _POOLED_BEFORE:
+    features: Features = (grey[..., None] - INPUT_SHIFT) / INPUT_SCALE
+    weights = lpips_weights()
+    for layer, (stride, padding) in enumerate(STRIDES_AND_PADDINGS):
+        if layer in POOLED_BEFORE:
             features = _max_pool(features)
         kernel, bias = weights[f"conv{layer}/kernel"], weights[f"conv{layer}/bias"]
         features = _convolve(features, kernel, stride=stride, padding=padding) + bias

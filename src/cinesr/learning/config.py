@@ -38,14 +38,25 @@ class DataConfig:
     Args:
         folder: Holds one file or folder per person, in any format that `cinesr upscale` reads.
             Relative to the configuration file.
+        also: More such folders; what is of the same name in several is of the same person.
         splits: JSON file with lists of those names under "train", "validation" and "test". Made at
             random and written beside the model where not given.
+        most_slices: How many slices of a person in one folder are read at most, evenly spread over
+            all of them, so that a long cine does not outweigh the rest; 0 for all.
         spacing_mm: In-plane (row, column) spacing of files that hold none; empty where unknown.
+        name: Of the data set, for the model's card.
+        licence: Under which it may be used, for the card.
+        citation: What to cite, for the card.
     """
 
     folder: str
+    also: tuple[str, ...] = ()
     splits: str = ""
+    most_slices: int = _bounded(0, 0, 1_000_000)
     spacing_mm: tuple[float, ...] = ()
+    name: str = ""
+    licence: str = ""
+    citation: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,36 @@ class DegradationConfig:
 
     Args:
         methods: Names of degradations; see `cinesr.degradation`.
-        noise: Largest Rician noise, as a share of the intensity range; each crop draws its own from
-            zero to this.
+        noise: Largest Rician noise, as a share of the intensity range; half of the crops draw their
+            own from zero to this.
+        blur: Largest standard deviation, in low-resolution pixels, of a Gaussian blur that a
+            quarter of the crops get on top; each axis draws its own from zero to this.
     """
 
     methods: tuple[Method, ...] = ("thesis",)
     noise: float = _bounded(0.0, 0.0, 1.0)
+    blur: float = _bounded(0.0, 0.0, 4.0)
+
+
+@dataclass(frozen=True)
+class VariationConfig:
+    """How pictures are varied, so that a network does not learn one scanner's look.
+
+    Args:
+        intensity: Each crop's brightness is multiplied by a random factor between these two.
+        contrast: Half of the pictures are raised to a random power, from one over this to this.
+        zoom: Half of the crops come from a part of a picture that was magnified, by 1 to this
+            factor, before it was degraded. They teach that a smooth image may show a smooth object:
+            without them a network takes every smooth edge for a blurred one, and overshoots on
+            scans of the resolution that it was trained to reach.
+        synthetic: Share of the crops that come from dead-leaves pictures; see
+            `cinesr.learning.dead_leaves`.
+    """
+
+    intensity: tuple[float, ...] = (1.0, 1.0)
+    contrast: float = _bounded(1.0, 1.0, 4.0)
+    zoom: float = _bounded(1.0, 1.0, 16.0)
+    synthetic: float = _bounded(0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -67,19 +102,22 @@ class NetworkConfig:
     """Which network.
 
     Args:
-        architecture: "seed" (residual blocks with batch norm, then upscaling blocks) or "residual"
-            (all work on the low-resolution grid, added to bicubic interpolation).
+        architecture: "seed" (residual blocks with batch norm, then upscaling blocks), or "residual"
+            or "wide" (all work on the low-resolution grid, added to bicubic interpolation).
         scale: Output pixels per input pixel, per axis.
         filters: Channels of the hidden layers.
         blocks: Residual blocks.
         upsampling: Of the seed's upscaling blocks.
+        start: Folder of a finished run of the same network, whose weights are the first ones; empty
+            for random ones. Relative to the configuration file.
     """
 
-    architecture: Literal["seed", "residual"] = "seed"
+    architecture: Literal["seed", "residual", "wide"] = "seed"
     scale: Literal[2, 3, 4, 8] = 4
     filters: int = _bounded(64, 1, 1024)
     blocks: int = _bounded(4, 1, 256)
     upsampling: Literal["nearest", "transposed"] = "nearest"
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,14 +125,16 @@ class LossConfig:
     """What is minimised.
 
     Args:
-        name: "mse", "mae" or "perceptual".
+        name: "mse", "mae", "perceptual" (VGG16 features), or "lpips", which is what
+            `cinesr evaluate` measures.
         layer: VGG16 layer whose features the perceptual loss compares.
         weights: File with VGG16 numbers for layers deeper than the package holds; see
             `cinesr.learning.losses`. Relative to the configuration file.
-        fidelity: Weight of a mean absolute error that is added to the perceptual loss.
+        fidelity: Weight of a mean absolute error, on the 0-255 scale, that is added to
+            "perceptual" and "lpips".
     """
 
-    name: Literal["mse", "mae", "perceptual"] = "mse"
+    name: Literal["mse", "mae", "perceptual", "lpips"] = "mse"
     layer: str = "block2_conv2"
     weights: str = ""
     fidelity: float = _bounded(0.0, 0.0, 1e9)
@@ -109,17 +149,14 @@ class OptimisationConfig:
         steps_per_epoch: Batches per round.
         batch_size: Crops per step.
         crop: Side of a high-resolution crop, in pixels; a multiple of the scale.
-        learning_rate: Of Adam, after the warm-up.
+        optimizer: "adam", or "muon", which takes steps that are equally long in all directions of a
+            kernel and gets further in the same number of them.
+        learning_rate: Of the optimiser, after the warm-up.
         warmup_steps: Steps over which the learning rate rises from zero.
         schedule: "cosine" falls to zero at the last step, "constant" does not fall.
         ema: Momentum of the moving average of the weights, which is what is validated and saved; 0
             keeps the plain weights.
         precision: "auto" takes bfloat16 where the hardware multiplies it faster.
-        intensity: Each crop's brightness is multiplied by a random factor between these two.
-        zoom: Half of the crops come from a part of a slice that was magnified, by 1 to this factor,
-            before it was degraded. They teach that a smooth image may show a smooth object: without
-            them a network takes every smooth edge for a blurred one, and overshoots on scans of the
-            resolution that it was trained to reach.
         validation_slices: How many slices, spread over the validation persons, are scored.
     """
 
@@ -127,13 +164,12 @@ class OptimisationConfig:
     steps_per_epoch: int = _bounded(500, 1, 10_000_000)
     batch_size: int = _bounded(8, 1, 4096)
     crop: int = _bounded(96, 16, 1024)
+    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = _bounded(5e-4, 1e-9, 1.0)
     warmup_steps: int = _bounded(200, 0, 10_000_000)
     schedule: Literal["cosine", "constant"] = "cosine"
     ema: float = _bounded(0.0, 0.0, 0.999999)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    intensity: tuple[float, ...] = (1.0, 1.0)
-    zoom: float = _bounded(1.0, 1.0, 16.0)
     validation_slices: int = _bounded(32, 1, 100_000)
 
 
@@ -145,6 +181,7 @@ class TrainingConfig:
         name: Of the model that comes out.
         output: Folder for checkpoints, logs and the model. Relative to the configuration file.
         seed: Of the first weights, the crops and the noise.
+        limits: Sentences for the model's card: what a user should not expect of it.
     """
 
     name: str
@@ -152,15 +189,18 @@ class TrainingConfig:
     data: DataConfig
     seed: int = _bounded(0, 0, 2**31 - 1)
     degradation: DegradationConfig = DegradationConfig()
+    variation: VariationConfig = VariationConfig()
     network: NetworkConfig = NetworkConfig()
     loss: LossConfig = LossConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
+    limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key, text in {
             "name": self.name,
             "output": self.output,
             "data.folder": self.data.folder,
+            "data.also": all(self.data.also),
         }.items():
             if not text:
                 raise ConfigError(f"{key} is empty; expected a name.")
@@ -175,14 +215,14 @@ class TrainingConfig:
             )
         for key, pair in {
             "data.spacing_mm": self.data.spacing_mm,
-            "optimisation.intensity": self.optimisation.intensity,
+            "variation.intensity": self.variation.intensity,
         }.items():
             allowed = (0, 2) if key == "data.spacing_mm" else (2,)
             if len(pair) not in allowed or not all(0 < value < math.inf for value in pair):
                 raise ConfigError(f"{key} is {list(pair)}; expected two positive numbers.")
-        if self.optimisation.intensity[0] > self.optimisation.intensity[1]:
+        if self.variation.intensity[0] > self.variation.intensity[1]:
             raise ConfigError(
-                f"optimisation.intensity is {list(self.optimisation.intensity)}; expected the "
+                f"variation.intensity is {list(self.variation.intensity)}; expected the "
                 "smaller factor first."
             )
         if not self.degradation.methods:
@@ -221,10 +261,18 @@ def read_config(path: Path) -> TrainingConfig:
         return str((base / relative).resolve()) if relative else ""
 
     data = dataclasses.replace(
-        config.data, folder=absolute(config.data.folder), splits=absolute(config.data.splits)
+        config.data,
+        folder=absolute(config.data.folder),
+        also=tuple(absolute(folder) for folder in config.data.also),
+        splits=absolute(config.data.splits),
     )
-    loss = dataclasses.replace(config.loss, weights=absolute(config.loss.weights))
-    return dataclasses.replace(config, data=data, loss=loss, output=absolute(config.output))
+    return dataclasses.replace(
+        config,
+        data=data,
+        network=dataclasses.replace(config.network, start=absolute(config.network.start)),
+        loss=dataclasses.replace(config.loss, weights=absolute(config.loss.weights)),
+        output=absolute(config.output),
+    )
 
 
 def build(tree: type[Tree], values: dict[str, Any], *, where: str, prefix: str = "") -> Tree:
@@ -291,5 +339,5 @@ def _allowed(hint: Any) -> str:
         return "allowed: " + ", ".join(repr(choice) for choice in typing.get_args(hint))
     if origin is tuple:
         return f"expected a list; for each, {_allowed(typing.get_args(hint)[0])}"
-    names = {int: "a whole number", float: "a number", str: "text in quotes"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
     return f"expected {names.get(hint, 'a table')}"

@@ -1,20 +1,18 @@
-"""From a folder of scans to crops: who is in which split, and which pixels at which step."""
+"""From folders of scans to slices: who is in which split, and what there is of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cinesr.degradation import Degradation, add_rician_noise, resize_bicubic
+from cinesr.degradation import Degradation
 from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import open_cines, staged, suffix_of
@@ -45,13 +43,28 @@ class Split:
             part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
-def find_people(folder: Path) -> dict[str, Path]:
-    """The people in a folder: each of its files or folders is one.
+People = dict[str, tuple[Path, ...]]
+"""Where the scans of each person are."""
+
+
+def find_people(*folders: Path) -> People:
+    """The people in some folders: each file or folder in one of them is a person.
+
+    Args:
+        folders: What is of the same name in several of them is of the same person.
 
     Raises:
         UnreadableFileError: There is no such folder, or it is empty.
         ConfigError: Two entries are of one name but for their formats.
     """
+    found: People = {}
+    for folder in folders:
+        for name, path in _people_in(folder).items():
+            found[name] = (*found.get(name, ()), path)
+    return found
+
+
+def _people_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UnreadableFileError(
             f"{folder}: is not a folder; data.folder expects one file or folder per person."
@@ -77,7 +90,7 @@ def _person(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix)] if path.is_file() else path.name
 
 
-def read_split(config: DataConfig, people: dict[str, Path], *, seed: int) -> Split:
+def read_split(config: DataConfig, people: People, *, seed: int) -> Split:
     """The split that the configuration names, or a random one.
 
     Args:
@@ -152,12 +165,11 @@ class SliceSet:
 
     def spread(self, number: int) -> list[Image]:
         """At most `number` slices, evenly spread over the set."""
-        picks = np.linspace(0, len(self.images) - 1, min(number, len(self.images)))
-        return [self.images[index] for index in np.unique(np.rint(picks).astype(int))]
+        return [self.images[index] for index in _spread(len(self.images), number)]
 
 
 def load_slices(
-    people: dict[str, Path],
+    people: People,
     names: tuple[str, ...],
     *,
     config: TrainingConfig,
@@ -174,33 +186,50 @@ def load_slices(
     Raises:
         CinesrError: A file cannot be read, or its slices are smaller than a crop.
     """
-    crop, scale = config.optimisation.crop, config.network.scale
-    spacing = config.data.spacing_mm
     images: list[Image] = []
     owners: list[str] = []
     spacings: list[float] = []
     for done, name in enumerate(names, 1):
-        cines = open_cines(people[name], spacing_mm=(spacing[0], spacing[1]) if spacing else None)
-        for cine in cines:
-            rows, columns = (size - size % scale for size in cine.shape[2:])
-            if min(rows, columns) < crop:
-                raise UnfitImageError(
-                    f"{cine.name} ({people[name]}): slices are {cine.shape[2]} x {cine.shape[3]} "
-                    f"pixels; expected at least optimisation.crop, {crop}."
-                )
-            rule = IntensityRule.of(cine)
-            for _, _, frame in cine.iter_frames():
-                image = rule.apply(frame[:rows, :columns])
+        for path in people[name]:
+            for image, spacing in _read_slices(path, config):
                 # Volumes are padded with slices that nothing can be learned from or scored on.
                 if image.max() > 0:
                     images.append(image)
                     owners.append(name)
-            if cine.geometry.is_known:
-                spacings += cine.geometry.spacing_mm[:2]
+                spacings += spacing
         if progress:
             progress(done, len(names))
     ends = (min(spacings), max(spacings)) if spacings else None
     return SliceSet(tuple(images), tuple(owners), ends)
+
+
+def _read_slices(path: Path, config: TrainingConfig) -> Iterator[tuple[Image, list[float]]]:
+    """The slices of one person in one folder, with their in-plane spacing where it is known."""
+    crop, scale = config.optimisation.crop, config.network.scale
+    spacing = config.data.spacing_mm
+    cines = open_cines(path, spacing_mm=(spacing[0], spacing[1]) if spacing else None)
+    frames = sum(cine.shape[0] * cine.shape[1] for cine in cines)
+    wanted = set(_spread(frames, config.data.most_slices or frames))
+    seen = 0
+    for cine in cines:
+        rows, columns = (size - size % scale for size in cine.shape[2:])
+        if min(rows, columns) < crop:
+            raise UnfitImageError(
+                f"{cine.name} ({path}): slices are {cine.shape[2]} x {cine.shape[3]} "
+                f"pixels; expected at least optimisation.crop, {crop}."
+            )
+        rule = IntensityRule.of(cine)
+        known = list(cine.geometry.spacing_mm[:2]) if cine.geometry.is_known else []
+        for time, place in np.ndindex(cine.shape[0], cine.shape[1]):
+            if seen in wanted:
+                yield rule.apply(cine.frame(time, place)[:rows, :columns]), known
+            seen += 1
+
+
+def _spread(total: int, number: int) -> list[int]:
+    """At most `number` of `total` places, evenly spread."""
+    picks = np.linspace(0, total - 1, min(number, total))
+    return [int(pick) for pick in np.unique(np.rint(picks))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,93 +245,6 @@ class Material:
     split: Split
     learn: SliceSet
     check: SliceSet
-
-
-class CropStream:
-    """Pairs of low- and high-resolution crops; the step number alone decides which.
-
-    Whole slices are degraded, so that crops know nothing of borders which the scan has not.
-
-    Args:
-        slices: To draw from.
-        config: Says crop, batch, degradations and seed.
-    """
-
-    MINIMUM_BODY = 0.5
-    """A crop counts as background where fewer of its pixels are brighter than `AIR`."""
-    AIR = 0.05
-    TRIES = 10
-    ZOOMED_SHARE = 0.5
-    ZOOMED_MARGIN = 12
-    """Low-resolution pixels that are kept from the border of a magnified part: `kspace` takes the
-    image for periodic, and a part of a slice is not."""
-
-    def __init__(self, slices: SliceSet, config: TrainingConfig) -> None:
-        self._images = slices.images
-        self._config = config
-        self._recipes = [
-            Degradation(method, config.network.scale) for method in config.degradation.methods
-        ]
-
-    def batch(self, step: int) -> tuple[Image, Image]:
-        """The batch of a step: low (batch, row, column, 1) and high resolution, float32."""
-        generator = np.random.default_rng([self._config.seed, step])
-        pairs = [self._pair(generator) for _ in range(self._config.optimisation.batch_size)]
-        low, high = (np.stack(side)[..., None] for side in zip(*pairs, strict=True))
-        return low, high
-
-    def _pair(self, generator: np.random.Generator) -> tuple[Image, Image]:
-        scale, size = self._config.network.scale, self._config.optimisation.crop
-        image = self._images[generator.integers(len(self._images))]
-        recipe = self._recipes[generator.integers(len(self._recipes))]
-        margin = 0
-        zoom = self._config.optimisation.zoom
-        if zoom > 1.0 and generator.random() < self.ZOOMED_SHARE:
-            image = self._magnified(image, zoom ** generator.random(), generator)
-            margin = min(self.ZOOMED_MARGIN, (min(image.shape) - size) // scale // 2)
-        for _ in range(self.TRIES):
-            row, column = (
-                int(generator.integers(margin, (length - size) // scale - margin + 1))
-                for length in image.shape
-            )
-            high = image[row * scale : row * scale + size, column * scale : column * scale + size]
-            if self._shows_body(high):
-                break
-        low_size = size // scale
-        low = recipe.apply(image)[row : row + low_size, column : column + low_size]
-        dimmest, brightest = self._config.optimisation.intensity
-        gain = generator.uniform(dimmest, brightest)
-        low, high = low * np.float32(gain), high * np.float32(gain)
-        if self._config.degradation.noise:
-            sigma = generator.uniform(0.0, self._config.degradation.noise) * gain
-            low = add_rician_noise(low, sigma=sigma, generator=generator)
-        turns, flip = int(generator.integers(4)), bool(generator.integers(2))
-        low, high = (np.rot90(side, turns) for side in (low, high))
-        return (low[:, ::-1], high[:, ::-1]) if flip else (low, high)
-
-    def _shows_body(self, image: Image) -> bool:
-        return bool(np.mean(image > self.AIR) >= self.MINIMUM_BODY)
-
-    def _magnified(self, image: Image, zoom: float, generator: np.random.Generator) -> Image:
-        """A random part of a slice, magnified to the size of the slice."""
-        rows, columns = (max(2, round(length / zoom)) for length in image.shape)
-        for _ in range(self.TRIES):
-            row = int(generator.integers(image.shape[0] - rows + 1))
-            column = int(generator.integers(image.shape[1] - columns + 1))
-            part = image[row : row + rows, column : column + columns]
-            if self._shows_body(part):
-                break
-        return resize_bicubic(part, (image.shape[0], image.shape[1]))
-
-    def batches(self, first_step: int) -> Generator[tuple[Image, Image], None, None]:
-        """Batches from a step on, without end, prepared ahead beside the training."""
-        ahead = 8
-        with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
-            steps = count(first_step)
-            waiting = [pool.submit(self.batch, step) for step in islice(steps, ahead)]
-            while True:
-                waiting.append(pool.submit(self.batch, next(steps)))
-                yield waiting.pop(0).result()
 
 
 def validation_pairs(

@@ -22,7 +22,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cinesr.errors import CheckFailedError, ModelError, OutputError, UnreadableFileError
 from cinesr.imaging.files import staged
-from cinesr.learning.networks import EdgePadding, PixelShuffle
+from cinesr.learning.layers import (
+    Convolution,
+    DifferenceConvolution,
+    EdgePadding,
+    NearestConvolution,
+    PixelShuffle,
+    TransposedConvolution,
+    WideConvolution,
+)
 
 OPSET = 17
 IR_VERSION = 8
@@ -165,8 +173,11 @@ class _Graph:
         self._folded: set[int] = set()
         writers: dict[type, Callable[..., _Tensor]] = {
             keras.layers.Conv2D: self._convolution,
-            keras.layers.Conv2DTranspose: self._transposed,
-            keras.layers.UpSampling2D: self._repetition,
+            Convolution: self._convolution,
+            DifferenceConvolution: self._convolution,
+            WideConvolution: self._convolution,
+            TransposedConvolution: self._transposed,
+            NearestConvolution: self._repeated_convolution,
             keras.layers.ReLU: self._relu,
             keras.layers.Add: self._sum,
             keras.layers.Activation: self._linear,
@@ -238,9 +249,11 @@ class _Graph:
     def _folded_weights(self, layer: keras.layers.Layer) -> tuple[Array, Array]:
         weights = [np.asarray(weight, np.float32) for weight in layer.get_weights()]
         kernel = weights[0]
+        if isinstance(layer, DifferenceConvolution):
+            kernel = kernel - kernel.mean(axis=(0, 1), keepdims=True, dtype=np.float64)
         bias = weights[1] if len(weights) > 1 else np.zeros(kernel.shape[3], np.float32)
         following = self._next(layer)
-        if layer.activation is not keras.activations.linear:
+        if _activation(layer) is not keras.activations.linear:
             return kernel, bias
         if isinstance(following, keras.layers.BatchNormalization):
             kernel, bias = fold_batch_norm(kernel, bias, following)
@@ -250,22 +263,23 @@ class _Graph:
             self._folded.add(id(following))
         return kernel.astype(np.float32), bias.astype(np.float32)
 
-    def _convolution(self, layer: keras.layers.Conv2D, source: _Tensor) -> _Tensor:
+    def _convolution(self, layer: keras.layers.Layer, source: _Tensor) -> _Tensor:
         kernel, bias = self._folded_weights(layer)
         rows, columns = kernel.shape[:2]
-        margins = [rows // 2, columns // 2] * 2 if layer.padding == "same" else [0] * 4
+        valid = getattr(layer, "padding", "same") == "valid"
+        margins = [0] * 4 if valid else [rows // 2, columns // 2] * 2
         name = self._add(
             "Conv",
             [source.name, *self._weights(layer.name, kernel, bias)],
             kernel_shape=[rows, columns],
             pads=margins,
         )
-        if layer.activation is keras.activations.relu:
+        if _activation(layer) is keras.activations.relu:
             name = self._add("Relu", [name])
         reach = source.reach + (max(rows, columns) - 1) / 2 / source.density
         return _Tensor(name, source.density, reach)
 
-    def _transposed(self, layer: keras.layers.Conv2DTranspose, source: _Tensor) -> _Tensor:
+    def _transposed(self, layer: TransposedConvolution, source: _Tensor) -> _Tensor:
         kernel, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
         size, stride = kernel.shape[0], layer.strides[0]
         name = self._add(
@@ -278,8 +292,8 @@ class _Graph:
         density = source.density * stride
         return _Tensor(name, density, source.reach + (size - 1) / 2 / density)
 
-    def _repetition(self, layer: keras.layers.UpSampling2D, source: _Tensor) -> _Tensor:
-        factor = layer.size[0]
+    def _repeated_convolution(self, layer: NearestConvolution, source: _Tensor) -> _Tensor:
+        factor = layer.scale
         scales = np.array([1, 1, factor, factor], np.float32)
         name = self._add(
             "Resize",
@@ -288,7 +302,8 @@ class _Graph:
             nearest_mode="floor",
             coordinate_transformation_mode="asymmetric",
         )
-        return _Tensor(name, source.density * factor, source.reach + 0.5 / source.density)
+        reach = source.reach + 0.5 / source.density
+        return self._convolution(layer, _Tensor(name, source.density * factor, reach))
 
     def _relu(self, layer: keras.layers.ReLU, source: _Tensor) -> _Tensor:
         return _Tensor(self._add("Relu", [source.name]), source.density, source.reach)
@@ -316,3 +331,7 @@ class _Graph:
 
 def _inputs(layer: keras.layers.Layer) -> list[Any]:
     return [] if isinstance(layer, keras.layers.InputLayer) else keras.tree.flatten(layer.input)
+
+
+def _activation(layer: keras.layers.Layer) -> Any:
+    return getattr(layer, "activation", keras.activations.linear)

@@ -1,4 +1,4 @@
-"""Losses: mean squared and absolute error from Keras, and the perceptual loss.
+"""Losses: mean squared and absolute error from Keras, LPIPS, and the perceptual loss.
 
 The perceptual loss is the mean squared difference of VGG16 features (Johnson, Alahi and Fei-Fei,
 ECCV 2016; VGG16 by Simonyan and Zisserman, ICLR 2015). The package ships the first two blocks of
@@ -17,20 +17,34 @@ from keras import ops
 
 from cinesr.errors import ConfigError, UnreadableFileError
 from cinesr.learning.config import VGG16_BLOCKS, VGG16_LAYERS, LossConfig
+from cinesr.learning.layers import Convolution, MaxPooling
+from cinesr.learning.lpips_loss import LpipsLoss
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "vgg16_block1_2.npz"
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 """What `keras.applications.vgg16.preprocess_input` subtracts."""
 
 
-def build_loss(config: LossConfig) -> keras.losses.Loss:
-    """The loss that a configuration names."""
+def build_loss(config: LossConfig, *, precision: str = "float32") -> keras.losses.Loss:
+    """The loss that a configuration names.
+
+    Args:
+        config: Which one.
+        precision: "float32", or "bfloat16" to run VGG16 in it.
+    """
     if config.name == "mse":
         return keras.losses.MeanSquaredError()
     if config.name == "mae":
         return keras.losses.MeanAbsoluteError()
+    if config.name == "lpips":
+        return LpipsLoss(fidelity=config.fidelity)
     weights = Path(config.weights) if config.weights else None
-    return PerceptualLoss(layer=config.layer, weights=weights, fidelity=config.fidelity)
+    return PerceptualLoss(
+        layer=config.layer,
+        weights=weights,
+        fidelity=config.fidelity,
+        precision=precision,
+    )
 
 
 @keras.saving.register_keras_serializable(package="cinesr")
@@ -47,6 +61,8 @@ class PerceptualLoss(keras.losses.Loss):  # type: ignore[misc]
             `<layer>/bias`, or a weights file of `keras.applications.VGG16`. Where not given, Keras
             brings its own, which needs a network the first time.
         fidelity: Weight of the mean absolute error on the 0-255 scale that is added.
+        precision: "float32", or "bfloat16" for features in half the time, rounded to 8 bits; their
+            differences are squared and averaged in float32.
 
     Raises:
         ConfigError: There is no such layer.
@@ -59,18 +75,24 @@ class PerceptualLoss(keras.losses.Loss):  # type: ignore[misc]
         layer: str = "block2_conv2",
         weights: Path | str | None = None,
         fidelity: float = 0.0,
+        precision: str = "float32",
         name: str = "perceptual",
         **options: Any,
     ) -> None:
         super().__init__(name=name, **options)
-        self.layer, self.weights, self.fidelity = layer, weights, fidelity
-        self._features = vgg16_features(layer, None if weights is None else Path(weights))
+        self.layer, self.weights = layer, weights
+        self.fidelity, self.precision = fidelity, precision
+        self._features = vgg16_features(
+            layer, None if weights is None else Path(weights), precision=precision
+        )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Both (batch, row, column, 1); gives (batch,)."""
         target, output = (ops.cast(image, "float32") * 255.0 for image in (y_true, y_pred))
-        difference = self._features(_to_vgg(target)) - self._features(_to_vgg(output))
-        loss = ops.mean(ops.square(difference), axis=(1, 2, 3))
+        features = [
+            ops.cast(self._features(_to_vgg(image)), "float32") for image in (target, output)
+        ]
+        loss = ops.mean(ops.square(features[0] - features[1]), axis=(1, 2, 3))
         if self.fidelity:
             loss = loss + self.fidelity * ops.mean(ops.abs(target - output), axis=(1, 2, 3))
         return loss
@@ -79,7 +101,7 @@ class PerceptualLoss(keras.losses.Loss):  # type: ignore[misc]
         """What rebuilds the loss."""
         weights = None if self.weights is None else str(self.weights)
         own = {"layer": self.layer, "weights": weights, "fidelity": self.fidelity}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "precision": self.precision}
 
 
 def _to_vgg(image: Any) -> Any:
@@ -89,12 +111,15 @@ def _to_vgg(image: Any) -> Any:
 
 
 @cache
-def vgg16_features(layer: str, weights: Path | None = None) -> keras.Model:
+def vgg16_features(
+    layer: str, weights: Path | None = None, *, precision: str = "float32"
+) -> keras.Model:
     """VGG16 up to a layer, frozen: (batch, row, column, 3), BGR minus means, to its features.
 
     Args:
         layer: Name of the last layer.
         weights: See `PerceptualLoss`.
+        precision: Of weights and features, "float32" or "bfloat16".
 
     Raises:
         ConfigError: There is no such layer.
@@ -107,11 +132,11 @@ def vgg16_features(layer: str, weights: Path | None = None) -> keras.Model:
     inputs = features = keras.Input((None, None, 3))
     for name in needed:
         if name.endswith("pool"):
-            features = keras.layers.MaxPooling2D(2, name=name)(features)
+            features = MaxPooling(name=name, dtype=precision)(features)
             continue
         kernel, bias = numbers[name]
-        convolution = keras.layers.Conv2D(
-            len(bias), 3, padding="same", activation="relu", name=name, dtype="float32"
+        convolution = Convolution(
+            len(bias), 3, padding="same", activation="relu", name=name, dtype=precision
         )
         features = convolution(features)
         convolution.set_weights([kernel, bias])

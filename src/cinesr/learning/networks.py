@@ -7,74 +7,26 @@ All take (batch, row, column, 1) on the intensity rule's scale, about [0, 1], an
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from cinesr.degradation import bicubic_matrix
 from cinesr.learning.config import NetworkConfig
-
-
-@keras.saving.register_keras_serializable(package="cinesr")
-class EdgePadding(layers.Layer):  # type: ignore[misc]
-    """Repeats the outermost pixels, so that a filter sees no black rim around the image.
-
-    Args:
-        size: Pixels on every side.
-    """
-
-    def __init__(self, size: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.size = size
-
-    def call(self, inputs: Any) -> Any:
-        """(batch, row, column, channel) to the same with 2 * size more rows and columns."""
-        for axis in (1, 2):
-            first = ops.take(inputs, [0] * self.size, axis=axis)
-            last = ops.take(inputs, [ops.shape(inputs)[axis] - 1] * self.size, axis=axis)
-            inputs = ops.concatenate([first, inputs, last], axis=axis)
-        return inputs
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Grows rows and columns where they are known."""
-        grown = [None if size is None else size + 2 * self.size for size in shape[1:3]]
-        return (shape[0], *grown, shape[3])
-
-    def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer."""
-        return {**super().get_config(), "size": self.size}
-
-
-@keras.saving.register_keras_serializable(package="cinesr")
-class PixelShuffle(layers.Layer):  # type: ignore[misc]
-    """Moves scale * scale channels into pixels (Shi et al., ESPCN, CVPR 2016).
-
-    Args:
-        scale: Output pixels per input pixel, per axis.
-    """
-
-    def __init__(self, scale: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.scale = scale
-
-    def call(self, inputs: Any) -> Any:
-        """(batch, row, column, scale * scale) to (batch, scale * row, scale * column, 1)."""
-        _, rows, columns, _ = ops.shape(inputs)
-        scale = self.scale
-        pixels = ops.reshape(inputs, (-1, rows, columns, scale, scale))
-        pixels = ops.transpose(pixels, (0, 1, 3, 2, 4))
-        return ops.reshape(pixels, (-1, rows * scale, columns * scale, 1))
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Grows rows and columns where they are known."""
-        grown = [None if size is None else size * self.scale for size in shape[1:3]]
-        return (shape[0], *grown, 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer."""
-        return {**super().get_config(), "scale": self.scale}
+from cinesr.learning.layers import (
+    BatchNormalization,
+    Convolution,
+    DifferenceConvolution,
+    EdgePadding,
+    NearestConvolution,
+    PixelShuffle,
+    TransposedConvolution,
+    WideConvolution,
+)
 
 
 def build_network(config: NetworkConfig, *, precision: str = "float32") -> keras.Model:
@@ -86,18 +38,18 @@ def build_network(config: NetworkConfig, *, precision: str = "float32") -> keras
             weights and output in float32.
     """
     policy = "float32" if precision == "float32" else "mixed_bfloat16"
-    builders = {"seed": _seed_network, "residual": _residual_network}
+    builders = {"seed": _seed_network, "residual": _residual_network, "wide": _wide_network}
     return builders[config.architecture](config, policy)
 
 
 def _convolution(filters: int, size: int, policy: str, **options: Any) -> Any:
-    return layers.Conv2D(
+    return Convolution(
         filters, size, padding="same", dtype=policy, kernel_initializer="he_normal", **options
     )
 
 
 def _normalised(inputs: Any, policy: str, *, active: bool = True) -> Any:
-    outputs = layers.BatchNormalization(dtype=policy)(inputs)
+    outputs = BatchNormalization(dtype=policy)(inputs)
     return layers.ReLU(dtype=policy)(outputs) if active else outputs
 
 
@@ -117,9 +69,9 @@ def _seed_network(config: NetworkConfig, policy: str) -> keras.Model:
         features = layers.Add(dtype=policy)([features, branch])
     for step in [3] if config.scale == 3 else [2] * (config.scale.bit_length() - 1):
         if config.upsampling == "nearest":
-            features = layers.UpSampling2D(step, dtype=policy)(features)
+            features = NearestConvolution(filters, step, dtype=policy)(features)
         else:
-            features = layers.Conv2DTranspose(
+            features = TransposedConvolution(
                 filters,
                 step if step % 2 else step + 2,
                 strides=step,
@@ -127,8 +79,9 @@ def _seed_network(config: NetworkConfig, policy: str) -> keras.Model:
                 dtype=policy,
                 kernel_initializer="he_normal",
             )(features)
-        features = _normalised(_convolution(filters, 3, policy)(features), policy)
-    outputs = layers.Conv2D(1, 9, padding="same", dtype=policy)(features)
+            features = _convolution(filters, 3, policy)(features)
+        features = _normalised(features, policy)
+    outputs = WideConvolution(9, min(config.scale, 4), dtype=policy)(features)
     outputs = layers.Activation("linear", dtype="float32")(outputs)
     return keras.Model(inputs, outputs, name="seed")
 
@@ -138,35 +91,60 @@ RESIDUAL_SCALE = 0.2
 
 
 def _residual_network(config: NetworkConfig, policy: str) -> keras.Model:
-    """Residual blocks without batch norm at low resolution, added to bicubic interpolation.
+    """Residual blocks at low resolution predict what bicubic interpolation lacks.
 
-    After EDSR (Lim et al., CVPR-W 2017) with the pixel-shuffle tail of ESPCN; interpolation is a
-    fixed 5x5 filter for each of the scale * scale output phases, exact in every runtime.
+    After EDSR (Lim et al., CVPR-W 2017) with the pixel-shuffle tail of ESPCN. The blocks see
+    differences between neighbours alone, and no layer has a bias (Mohan et al., "Robust and
+    interpretable blind image denoising via bias-free convolutional neural networks", ICLR 2020):
+    f(a x + b) = a f(x) + b for a > 0, whatever scale and offset a scanner gives its images, and a
+    constant image stays constant at any size, borders included.
     """
+
+    def block(features: Any) -> Any:
+        branch = _linear(config.filters, 3, policy, activation="relu")(features)
+        return _linear(config.filters, 3, policy)(branch)
+
+    return _detail_network(config, policy, block)
+
+
+def _wide_network(config: NetworkConfig, policy: str) -> keras.Model:
+    """Like the residual network, with many channels before each ReLU and few after.
+
+    Blocks of WDSR-B (Yu et al., "Wide activation for efficient image and video super-resolution",
+    2018): 1x1 conv to 6 times the channels, ReLU, 1x1 conv to 0.8 times, 3x3 conv.
+    """
+
+    def block(features: Any) -> Any:
+        branch = _linear(6 * config.filters, 1, policy, activation="relu")(features)
+        branch = _linear(round(0.8 * config.filters), 1, policy)(branch)
+        return _linear(config.filters, 3, policy)(branch)
+
+    return _detail_network(config, policy, block)
+
+
+def _detail_network(config: NetworkConfig, policy: str, block: Callable[[Any], Any]) -> keras.Model:
     scale, filters = config.scale, config.filters
     inputs = keras.Input((None, None, 1))
-    features = head = _convolution(filters, 3, policy)(inputs)
+    padded = EdgePadding(2, dtype="float32")(inputs)
+    features = head = DifferenceConvolution(filters, 5, use_bias=False, dtype="float32")(padded)
     for _ in range(config.blocks):
-        branch = _convolution(filters, 3, policy, activation="relu")(features)
-        branch = _convolution(filters, 3, policy)(branch)
-        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(branch)
+        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features))
         features = layers.Add(dtype=policy)([features, branch])
-    features = layers.Add(dtype=policy)([_convolution(filters, 3, policy)(features), head])
-    detail = layers.Conv2D(
-        scale * scale, 3, padding="same", kernel_initializer="zeros", dtype=policy
-    )(features)
-    interpolation = layers.Conv2D(
-        scale * scale,
-        5,
-        use_bias=False,
-        trainable=False,
-        dtype="float32",
-        name="bicubic",
+    features = layers.Add(dtype=policy)([_linear(filters, 3, policy)(features), head])
+    detail = _linear(scale * scale, 3, policy, kernel_initializer="zeros")(features)
+    # Interpolation is a fixed 5x5 filter for each of the output phases, exact in every runtime.
+    interpolation = Convolution(
+        scale * scale, 5, use_bias=False, trainable=False, dtype="float32", name="bicubic"
     )
-    smooth = interpolation(EdgePadding(2, dtype="float32")(inputs))
+    smooth = interpolation(padded)
     interpolation.set_weights([_bicubic_kernel(scale)])
     outputs = PixelShuffle(scale, dtype="float32")(layers.Add(dtype="float32")([smooth, detail]))
-    return keras.Model(inputs, outputs, name="residual")
+    return keras.Model(inputs, outputs, name=config.architecture)
+
+
+def _linear(filters: int, size: int, policy: str, **options: Any) -> Any:
+    options = {"kernel_initializer": "he_normal", **options}
+    return Convolution(filters, size, padding="same", use_bias=False, dtype=policy, **options)
 
 
 def _bicubic_kernel(scale: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -176,3 +154,32 @@ def _bicubic_kernel(scale: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     taps = phases[:, size // 2 - 2 : size // 2 + 3]
     kernel = np.einsum("ri,cj->ijrc", taps, taps).reshape(5, 5, 1, scale * scale)
     return np.asarray(kernel, dtype=np.float32)
+
+
+def multiply_adds(network: keras.Model) -> float:
+    """Multiplications and additions per output pixel, as the layers are defined.
+
+    Convolutions alone are counted; nearest-neighbour interpolation before a 3x3 convolution counts
+    as just that, whatever merged form it is computed in.
+
+    Args:
+        network: Made by `build_network`.
+    """
+    side = 48
+    shapes: dict[int, tuple[int, ...]] = {}
+    total = 0.0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            shapes[id(layer.output)] = (1, side, side, 1)
+            continue
+        sources = [shapes[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        shape = layer.compute_output_shape(sources if len(sources) > 1 else sources[0])
+        shapes[id(layer.output)] = shape
+        if hasattr(layer, "kernel"):
+            taps = math.prod(layer.kernel.shape)
+            pixels = shape[1] * shape[2]
+            if isinstance(layer, TransposedConvolution):
+                pixels = sources[0][1] * sources[0][2]
+            total += taps * pixels
+    rows, columns = shapes[id(network.outputs[0])][1:3]
+    return total / (rows * columns)

@@ -24,9 +24,9 @@ from cinesr.errors import CinesrError, ConfigError, OutputError, UnreadableFileE
 from cinesr.evaluation.metrics import psnr, ssim
 from cinesr.imaging.files import staged
 from cinesr.learning.card import write_card
-from cinesr.learning.config import OptimisationConfig, TrainingConfig
+from cinesr.learning.config import TrainingConfig
+from cinesr.learning.crops import CropStream
 from cinesr.learning.dataset import (
-    CropStream,
     Material,
     Split,
     find_people,
@@ -36,7 +36,8 @@ from cinesr.learning.dataset import (
 )
 from cinesr.learning.hardware import fast_precision
 from cinesr.learning.losses import build_loss
-from cinesr.learning.networks import build_network
+from cinesr.learning.networks import build_network, multiply_adds
+from cinesr.learning.optimizers import build_optimizer
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -65,7 +66,7 @@ def train(
     """
     report = progress or (lambda *_: None)
     folder = Path(config.output)
-    people = find_people(Path(config.data.folder))
+    people = find_people(*map(Path, (config.data.folder, *config.data.also)))
     split = read_split(config.data, people, seed=config.seed)
     _open_folder(folder, config, split, resume=resume)
 
@@ -92,7 +93,7 @@ def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: 
             before = json.loads(recorded.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UnreadableFileError(f"{recorded}: cannot be read: {error}.") from error
-        changed = _differences(before, json.loads(json.dumps(wanted)))
+        changed = differences(before, json.loads(json.dumps(wanted)))
         if changed:
             raise ConfigError(
                 f"{folder}: was trained with another configuration; these differ: "
@@ -105,18 +106,27 @@ def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: 
     split.write(folder / "splits.json")
 
 
-_PLACES = ("output", "folder", "splits", "weights")
-"""Keys that say where things are on one machine; a run may move."""
+_PLACES = ("output", "folder", "also", "splits", "start", "weights")
+_WORDS = ("data.name", "data.licence", "data.citation", "limits")
+"""Keys that say where things are on one machine, and what the card says: a run may move, and be
+described better."""
 
 
-def _differences(before: Any, after: Any, key: str = "") -> list[str]:
+def differences(before: Any, after: Any, key: str = "") -> list[str]:
+    """The keys in which two recorded runs differ, but for places and words of the card.
+
+    Args:
+        before: What `config.json` holds, or a part of it.
+        after: What it is compared with, as plain values of JSON.
+        key: Under which the two stand.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         names = sorted(set(before) | set(after))
         return [
             found
             for name in names
-            if name not in _PLACES
-            for found in _differences(before.get(name), after.get(name), f"{key}.{name}")
+            if name not in _PLACES and f"{key}.{name}".removeprefix(".config.") not in _WORDS
+            for found in differences(before.get(name), after.get(name), f"{key}.{name}")
         ]
     return [] if before == after else [key.removeprefix(".config").strip(".")]
 
@@ -138,7 +148,10 @@ class TrainingRun:
         self.model = build_network(config.network, precision=self.precision)
         # What is validated, saved and exported is in float32, whatever the training multiplies in.
         self.result = build_network(config.network)
-        self.model.compile(optimizer=_optimizer(config.optimisation), loss=build_loss(config.loss))
+        if config.network.start:
+            self.model.set_weights(_first_weights(Path(config.network.start), self.model))
+        loss = build_loss(config.loss, precision=self.precision)
+        self.model.compile(optimizer=build_optimizer(config.optimisation), loss=loss)
         self.model.optimizer.build(self.model.trainable_variables)
 
     def fit(self, folder: Path) -> None:
@@ -257,26 +270,28 @@ class TrainingRun:
             material=self.material,
             history=self.history,
             parameters=self.result.count_params(),
+            multiply_adds=multiply_adds(self.result),
             precision=self.precision,
         )
         with staged(folder / "loss.png", overwrite=True) as part:
             plot_history(self.history, part)
 
 
-def _optimizer(plan: OptimisationConfig) -> keras.optimizers.Optimizer:
-    steps = plan.epochs * plan.steps_per_epoch
-    rate: Any = plan.learning_rate
-    if plan.schedule == "cosine":
-        warmup = min(plan.warmup_steps, steps // 2)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else plan.learning_rate,
-            decay_steps=max(1, steps - warmup),
-            warmup_target=plan.learning_rate if warmup else None,
-            warmup_steps=warmup,
+def _first_weights(folder: Path, network: keras.Model) -> list[Any]:
+    path = folder / "model.keras"
+    try:
+        weights: list[Any] = keras.saving.load_model(path, compile=False).get_weights()
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise UnreadableFileError(
+            f"{path}: is not a model to start from: {error}.",
+            hint="network.start names the folder of a finished run of `cinesr train`.",
+        ) from error
+    if [it.shape for it in weights] != [it.shape for it in network.get_weights()]:
+        raise ConfigError(
+            f"{path}: is another network than the configuration describes.",
+            hint="Give [network] the same architecture, scale, filters and blocks.",
         )
-    if not plan.ema:
-        return keras.optimizers.Adam(rate)
-    return keras.optimizers.Adam(rate, use_ema=True, ema_momentum=plan.ema)
+    return weights
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,0 +1,103 @@
+"""LPIPS as a loss: the metric of `cinesr.evaluation.lpips`, in operations that have a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from cinesr.evaluation.lpips import (
+    INPUT_SCALE,
+    INPUT_SHIFT,
+    POOLED_BEFORE,
+    STRIDES_AND_PADDINGS,
+    lpips_weights,
+)
+
+OFFSETS = ((0, 0), (1, 2), (2, 1), (3, 3))
+"""Pixels that are left out above and to the left, for a fourth of the batch each. AlexNet looks at
+every fourth pixel; where these always are the same ones of a network's output, it learns a pattern
+that AlexNet does not see."""
+
+
+@keras.saving.register_keras_serializable(package="cinesr")
+class LpipsLoss(keras.losses.Loss):  # type: ignore[misc]
+    """LPIPS with AlexNet (Zhang et al., CVPR 2018), and a mean absolute error to hold it.
+
+    Images are (batch, row, column, 1), about [0, 1], at least 40 pixels wide.
+
+    Args:
+        fidelity: Weight of the mean absolute error on the 0-255 scale that is added. LPIPS alone is
+            about 0.1 where that error is about 3.
+    """
+
+    def __init__(self, *, fidelity: float = 0.0, name: str = "lpips", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.fidelity = fidelity
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Both (batch, row, column, 1); gives (batch,)."""
+        target, output = (ops.cast(image, "float32") for image in (y_true, y_pred))
+        loss = perceptual_distance(_moved(target), _moved(output))
+        if self.fidelity:
+            error = ops.mean(ops.abs(_moved(target) - _moved(output)), axis=(1, 2, 3))
+            loss = loss + self.fidelity * 255.0 * error
+        return loss
+
+    def get_config(self) -> dict[str, Any]:
+        """What rebuilds the loss."""
+        return {**super().get_config(), "fidelity": self.fidelity}
+
+
+def perceptual_distance(target: Any, output: Any) -> Any:
+    """LPIPS of each pair of images.
+
+    Args:
+        target: (batch, row, column, 1), 0 is black and 1 is white.
+        output: The same.
+
+    Returns:
+        (batch,), 0 for identical images.
+    """
+    weights = lpips_weights()
+    distance = 0.0
+    for layer, pair in enumerate(zip(_features(target), _features(output), strict=True)):
+        first, second = (_unit_length(features) for features in pair)
+        head = ops.convert_to_tensor(weights[f"lin{layer}"])
+        distance = distance + ops.mean(ops.square(first - second) @ head[:, None], axis=(1, 2, 3))
+    return distance
+
+
+def _unit_length(features: Any) -> Any:
+    # Added inside the root, whose gradient has no bound at zero.
+    return features / ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-20)
+
+
+def _moved(images: Any) -> Any:
+    """(batch, row, column, 1) to three rows and columns less, a fourth of them at each offset."""
+    _, rows, columns, _ = ops.shape(images)
+    return ops.concatenate(
+        [
+            images[index :: len(OFFSETS), row : rows - 3 + row, column : columns - 3 + column]
+            for index, (row, column) in enumerate(OFFSETS)
+        ]
+    )
+
+
+def _features(images: Any) -> list[Any]:
+    """The five rectified convolutions of AlexNet."""
+    shift, scale = ops.convert_to_tensor(INPUT_SHIFT), ops.convert_to_tensor(INPUT_SCALE)
+    features = (2.0 * images - 1.0 - shift) / scale
+    weights = lpips_weights()
+    found = []
+    for layer, (stride, padding) in enumerate(STRIDES_AND_PADDINGS):
+        if layer in POOLED_BEFORE:
+            features = ops.max_pool(features, (3, 3), (2, 2))
+        features = ops.pad(features, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        kernel, bias = (
+            ops.convert_to_tensor(weights[f"conv{layer}/{part}"]) for part in ("kernel", "bias")
+        )
+        features = ops.relu(ops.conv(features, kernel, stride) + bias)
+        found.append(features)
+    return found
