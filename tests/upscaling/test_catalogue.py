@@ -170,3 +170,20 @@ def test_a_model_with_another_input_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", input_name="image")
     with pytest.raises(ModelError, match=r"m\.onnx: its one input is not named 'low'"):
         read_model(path)
+
+
+def test_a_summary_says_what_the_card_says(tmp_path: Path) -> None:
+    says = card(4, "mine") | {
+        "intended_use": "Research.",
+        "parameters": 812_600,
+        "degradation": {"methods": ["kspace"]},
+        "validation": {"psnr": 30.126},
+    }
+    summary = read_model(write_model(tmp_path / "m.onnx", says=says)).summary()
+    assert summary == {
+        "for": "Research.",
+        "network": "813 k parameters",
+        "degradations": "kspace",
+        "PSNR": "30.13 dB on the validation people, all degradations",
+    }
+    assert read_model(write_model(tmp_path / "n.onnx")).summary() == {}

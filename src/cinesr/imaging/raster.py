@@ -37,9 +37,11 @@ class RasterSource:
 
     Args:
         dimensions: Of the array in an NPY file; 2 for a picture.
+        description: Of a picture, where its header holds one.
     """
 
     dimensions: int = 2
+    description: str = ""
 
 
 def is_raster(path: Path) -> bool:
@@ -74,7 +76,9 @@ def read(path: Path, spacing_mm: tuple[float, float] | None = None) -> list[Cine
         frames=frames,
         geometry=geometry,
         times_ms=np.zeros(1) if phases == 1 else np.full(phases, np.nan),
-        source=RasterSource(_load_array(path).ndim) if is_array else RasterSource(),
+        source=RasterSource(_load_array(path).ndim)
+        if is_array
+        else RasterSource(description=_description(path)),
         name=path.name,
     )
     return [cine]
@@ -186,6 +190,12 @@ def _grey_of_colour(image: ImageFile.ImageFile, name: str) -> NDArray[Any]:
             hint="Convert it to grey first; a grey image saved as RGB is taken as it is.",
         )
     return np.ascontiguousarray(red)
+
+
+def _description(path: Path) -> str:
+    with _decoding(path), Image.open(path, formats=("PNG", "TIFF")) as picture:
+        tags = getattr(picture, "tag_v2", {})
+        return str(picture.info.get("Description") or tags.get(_DESCRIPTION) or "")
 
 
 def write_png(cine: Cine, path: Path) -> None:

@@ -69,6 +69,34 @@ class Model:
         """As plain values, for JSON."""
         return {"path": str(self.path), "sha256": self.sha256, **self.card}
 
+    def summary(self) -> dict[str, str]:
+        """The card in a few lines, as label and text; what it does not say is left out."""
+        network, degradation = (self.card.get(key) or {} for key in ("network", "degradation"))
+        size = self.card.get("parameters")
+        built = [network.get("architecture"), size and f"{size / 1000:.0f} k parameters"]
+        words = {
+            "for": self.card.get("purpose") or self.card.get("intended_use") or "",
+            "network": ", ".join(part for part in built if part),
+            "degradations": ", ".join(degradation.get("methods") or ()),
+            "PSNR": self._psnr(),
+        }
+        return {label: text for label, text in words.items() if text}
+
+    def _psnr(self) -> str:
+        """On the degradations that it learned: of the people it was tested on, else validated."""
+        results, validation = (self.card.get(key) or {} for key in ("results", "validation"))
+        found = {
+            method: measures["psnr"]["model"]["mean"]
+            for method, measures in (results.get("slices") or {}).items()
+            if method in self.card["degradation"]["methods"]
+        }
+        if found:
+            scores = ", ".join(f"{value:.2f} ({method})" for method, value in found.items())
+            return f"{scores} dB on {len(results['people'])} {results['split']} people"
+        if "psnr" in validation:
+            return f"{validation['psnr']:.2f} dB on the validation people, all degradations"
+        return ""
+
 
 def read_model(path: Path) -> Model:
     """Reads a model's card.

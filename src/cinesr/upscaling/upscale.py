@@ -30,6 +30,7 @@ from cinesr.imaging.files import (
 )
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
+from cinesr.upscaling.coverage import not_covered, recorded_result
 from cinesr.upscaling.engine import Engine
 from cinesr.upscaling.preview import Panel, write_preview
 
@@ -154,7 +155,8 @@ class Upscaler:
 
         frames = LazyFrames((times, slices, rows * scale, columns * scale), cine.dtype, read)
         result = cine.with_frames(frames, cine.geometry.upscaled(scale), self._derivation())
-        result = replace(result, notes=(*cine.notes, *_warnings(cine, self.model, checks)))
+        looks = [f"{check.name}: {check.finding}" for check in checks if check.warning]
+        result = replace(result, notes=(*cine.notes, *looks, *not_covered(self.model, cine)))
         middle = len(places) // 2
         return Upscaled(result, tuple(checks), (inputs[middle], outputs[middle]))
 
@@ -172,29 +174,6 @@ def _spread(times: int, slices: int) -> list[tuple[int, int]]:
     number = min(SAMPLES, max(times, slices))
     ways = [np.rint(np.linspace(0, size - 1, number)).astype(int) for size in (times, slices)]
     return [(int(time), int(slice_index)) for time, slice_index in zip(*ways, strict=True)]
-
-
-def _warnings(cine: Cine, model: Model, checks: list[Check]) -> list[str]:
-    found = [f"{check.name}: {check.finding}" for check in checks if check.warning]
-    learned = (model.card.get("data") or {}).get("spacing_mm")
-    if learned and cine.geometry.is_known:
-        low, high = (end * model.scale for end in learned)
-        smallest, largest = min(cine.geometry.spacing_mm[:2]), max(cine.geometry.spacing_mm[:2])
-        if smallest < 0.9 * low or largest > 1.1 * high:
-            found.append(
-                f"{model.name} learned to go from {_span(low, high)} pixels to "
-                f"{_span(*learned)}; here it goes from {_span(smallest, largest)} to "
-                f"{_span(smallest / model.scale, largest / model.scale)}, finer than anything "
-                "it has seen, so its detail is an extrapolation"
-                if smallest < low
-                else f"{model.name} learned from {_span(low, high)} pixels, finer than the "
-                f"{_span(smallest, largest)} here"
-            )
-    return found
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low:.2g} mm" if high - low < 0.05 * high else f"{low:.2g}-{high:.2g} mm"
 
 
 def upscale(
@@ -291,6 +270,8 @@ def upscale_path(
     start = time.perf_counter()
     with watch.stage("read"):
         cines = open_cines(source, spacing_mm=spacing_mm)
+    if derivation := recorded_result(source):
+        cines = [replace(cine, derivation=derivation) for cine in cines]
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
     if suffix := suffix_of(output):
         if len(cines) > 1:
