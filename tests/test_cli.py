@@ -18,6 +18,7 @@ import dicom_cases
 from cinesr.cli import main
 from cinesr.imaging.files import load, save
 from cinesr.imaging.phantom import make_phantom
+from cinesr.upscaling.catalogue import DEFAULT_MODEL
 from model_cases import write_model
 
 CINESR = (sys.executable, "-B", "-c", "from cinesr.cli import main; main()")
@@ -34,9 +35,10 @@ COMMANDS = {
     ],
     "evaluate": ["--mask", "--no-lpips", "--series", "--spacing", "--json", "--quiet"],
     "info": ["--spacing", "--json"],
-    "models": ["--json"],
+    "models": ["--json", "--quiet"],
     "train": ["--resume", "--quiet"],
     "export": ["--output", "--overwrite", "--quiet"],
+    "experiment": ["--output", "--resume", "--only", "--as-is", "--quiet"],
 }
 
 
@@ -124,6 +126,9 @@ class TestUsage:
             "models extra",
             "export a",
             "train",
+            "experiment",
+            "experiment a",
+            "experiment a -o b --only c --as-is",
             "nonsense",
         ],
     )
@@ -464,18 +469,45 @@ class TestModels:
                 "scale": 2,
                 "receptive_field": 4,
                 "network": {"architecture": "residual"},
+                "parameters": 12_345,
                 "degradation": {"methods": ["thesis", "kspace"]},
+                "purpose": "Tests.",
+                "results": {
+                    "split": "test",
+                    "people": ["a", "b", "c"],
+                    "slices": {
+                        method: {"psnr": {"model": {"mean": psnr}}}
+                        for method, psnr in (("thesis", 31.0), ("bicubic", 9.0), ("kspace", 33.333))
+                    },
+                },
             },
         )
         result = cli("models")
         lines = result.stdout.splitlines()
-        assert ["mine", "x2", "residual", "thesis,", "kspace"] in [line.split() for line in lines]
-        assert any(line.startswith("* mixture-x4 ") for line in lines)
+        start = lines.index(f"  {'mine':24} x2")
+        assert lines[start + 1 : start + 5] == [
+            "    for          Tests.",
+            "    network      residual, 12 k parameters",
+            "    degradations thesis, kspace",
+            "    PSNR         31.00 (thesis), 33.33 (kspace) dB on 3 test people",
+        ]
+        assert any(line.startswith(f"* {DEFAULT_MODEL} ") for line in lines)
         assert str(tmp_path) in result.stderr
+        assert cli("models", "--quiet").stderr == ""
+        assert cli("models", "--quiet").stdout == result.stdout
         listed = json.loads(cli("models", "--json").stdout)
         mine = next(model for model in listed if model["name"] == "mine")
         assert mine["path"] == str(path)
-        assert f"sha256 {mine['sha256']}" in result.stdout
+        assert mine["results"]["slices"]["kspace"]["psnr"]["model"]["mean"] == 33.333
+        assert f"    sha256       {mine['sha256']}" in lines
+
+    def test_a_card_that_says_little_is_listed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CINESR_MODELS", str(tmp_path))
+        write_model(tmp_path / "plain.onnx")
+        lines = cli("models").stdout.splitlines()
+        assert "sha256" in lines[lines.index(f"  {'plain':24} x4") + 1]
 
 
 class TestTraining:

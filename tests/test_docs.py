@@ -9,6 +9,7 @@ import pytest
 
 import cinesr
 from cinesr.cli import main
+from cinesr.experiment.config import read_experiment
 from cinesr.learning.config import read_config
 from dicom_cases import write_cine_series
 
@@ -48,7 +49,10 @@ def test_commands_in_the_docs_parse(line):
 def test_configurations_in_the_docs_are_read(block, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(block, encoding="utf-8")
-    assert read_config(path).name
+    if "[grid]" in block:
+        assert read_experiment(path, output=tmp_path / "out").networks
+    else:
+        assert read_config(path).name
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):

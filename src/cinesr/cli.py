@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -385,8 +385,9 @@ def _described(cine: Cine) -> dict[str, Any]:
 
 @main.command()
 @json_option
-def models(as_json: bool) -> None:
-    """List the models at hand."""
+@quiet_option
+def models(as_json: bool, quiet: bool) -> None:
+    """List the models at hand: what each is for, and how good it was."""
     from cinesr.upscaling.catalogue import DEFAULT_MODEL, models, user_models
 
     found = models()
@@ -395,11 +396,11 @@ def models(as_json: bool) -> None:
         return
     for model in found:
         star = "*" if model.name == DEFAULT_MODEL else " "
-        network = model.card.get("network", {}).get("architecture", "")
-        methods = ", ".join(model.card.get("degradation", {}).get("methods", []))
-        click.echo(f"{star} {model.name:24} x{model.scale}  {network:10} {methods}")
-        click.echo(f"  sha256 {model.sha256}")
-    click.echo(f"* is the default. Your own .onnx files are found in {user_models()}.", err=True)
+        click.echo(f"{star} {model.name:24} x{model.scale}")
+        for label, text in model.summary().items():
+            click.echo(f"    {label:12} {text}")
+        click.echo(f"    {'sha256':12} {model.sha256}")
+    _talk(quiet)(f"* is the default. Your own .onnx files are found in {user_models()}.")
 
 
 @main.command()
@@ -444,3 +445,54 @@ def export(checkpoint: Path, output: Path, overwrite: bool, quiet: bool) -> None
     card = export(checkpoint, output, overwrite=overwrite)
     _talk(quiet)(f"{card['name']}: largest difference to Keras {card['parity']:.1e} of the range")
     click.echo(output)
+
+
+@main.command()
+@click.argument("config", type=path_type, metavar="CONFIG.toml")
+@click.option("-o", "--output", type=path_type, required=True, metavar="DIR")
+@click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
+@click.option("--only", metavar="NAME", help="Train this one network and stop.")
+@click.option("--as-is", is_flag=True, help="Score the networks as they stand; train nothing.")
+@quiet_option
+def experiment(
+    config: Path, output: Path, resume: bool, only: str | None, as_is: bool, quiet: bool
+) -> None:
+    """Train a grid of networks, score them, and write the report.
+
+    Each network lies in its own folder in DIR, so that several can be trained side by side with
+    --only; a run with --resume finds them done.
+    """
+    from cinesr.learning import require_training_packages
+
+    if only and as_is:
+        raise click.UsageError("--only trains and --as-is does not; choose one of them.")
+    require_training_packages()
+    from cinesr.experiment.config import read_experiment
+    from cinesr.experiment.run import run_experiment, train_one
+
+    settings = read_experiment(config, output=output)
+    with _stage_bars(quiet=quiet) as progress:
+        if only:
+            found = train_one(settings, output, only, resume=resume, progress=progress)
+        else:
+            found = run_experiment(settings, output, resume=resume, as_is=as_is, progress=progress)
+    click.echo(found)
+
+
+@contextmanager
+def _stage_bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for one stage after another, each named on stderr when it begins."""
+    talk = _talk(quiet)
+    with ExitStack() as stack:
+        name: str | None = None
+        bar: Callable[[int, int], None] | None = None
+
+        def progress(stage: str, done: int, total: int) -> None:
+            nonlocal name, bar
+            if stage != name or bar is None:
+                stack.close()
+                talk(stage)
+                name, bar = stage, stack.enter_context(progress_bar(stage, quiet=quiet))
+            bar(done, total)
+
+        yield progress
