@@ -1,0 +1,91 @@
+"""LPIPS as a loss: the metric's values, with a gradient, at every offset."""
+
+import keras
+import numpy as np
+import pytest
+
+from cinesr.evaluation.lpips import lpips
+from cinesr.learning.config import LossConfig
+from cinesr.learning.losses import build_loss
+from cinesr.learning.lpips_loss import OFFSETS, LpipsLoss, perceptual_distance
+
+
+def pair(seed: int, *, count: int = 1, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    row, column = np.mgrid[:size, :size]
+    phase = generator.uniform(0, 6, (count, 1, 1))
+    first = 0.5 + 0.4 * np.sin(row / 5 + phase) * np.cos(column / 7)
+    second = np.clip(first + generator.normal(0, 0.05, first.shape), 0, 1)
+    return first.astype(np.float32)[..., None], second.astype(np.float32)[..., None]
+
+
+def numbers(values: object) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(values))
+
+
+def test_the_published_known_answer() -> None:
+    y, x = np.mgrid[0:128, 0:128]
+    first = (np.sin(x / 7) + np.cos(y / 11) + 2) / 4
+    second = np.clip(first + 0.1 * np.sin(x * y / 500), 0, 1)
+    found = perceptual_distance(
+        *(image.astype(np.float32)[None, ..., None] for image in (first, second))
+    )
+    assert numbers(found) == pytest.approx([0.065743], abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [40, 61])
+def test_it_is_the_metric(size: int) -> None:
+    first, second = pair(1, count=3, size=size)
+    expected = [
+        lpips(true[..., 0], other[..., 0], data_range=1.0)
+        for true, other in zip(first, second, strict=True)
+    ]
+    assert numbers(perceptual_distance(first, second)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_fourth_of_a_batch_is_seen_at_another_offset() -> None:
+    first, second = pair(2, count=4)
+    error = np.abs(first - second)
+    expected = np.mean(
+        [
+            lpips(
+                first[index, row : 45 + row, column : 45 + column, 0],
+                second[index, row : 45 + row, column : 45 + column, 0],
+                data_range=1.0,
+            )
+            + 0.02 * 255 * error[index, row : 45 + row, column : 45 + column].mean()
+            for index, (row, column) in enumerate(OFFSETS)
+        ]
+    )
+    loss = build_loss(LossConfig(name="lpips", fidelity=0.02))
+    assert isinstance(loss, LpipsLoss)
+    assert numbers(loss(first, second)) == pytest.approx(expected, rel=1e-4)
+    # Rows and columns meet every pixel of AlexNet's stride of four.
+    assert sorted(row for row, _ in OFFSETS) == sorted(column for _, column in OFFSETS)
+    assert {row for row, _ in OFFSETS} == {0, 1, 2, 3}
+
+
+def test_identical_images_are_at_no_distance() -> None:
+    first, _ = pair(3, count=4)
+    assert numbers(LpipsLoss(fidelity=1.0)(first, first)) == 0.0
+
+
+@pytest.mark.parametrize("start", ["noisy", "black"])
+def test_descending_it_brings_an_image_nearer(start: str) -> None:
+    true, noisy = pair(4, count=4)
+    network = keras.Sequential(
+        [keras.Input((48, 48, 1)), keras.layers.Conv2D(1, 5, padding="same")]
+    )
+    if start == "black":  # Features of nothing have no length: the gradient must not be lost there.
+        network.layers[0].set_weights([np.zeros((5, 5, 1, 1)), np.zeros(1)])
+    network.compile(optimizer=keras.optimizers.Adam(0.01), loss=LpipsLoss(fidelity=0.01))
+    before = network.evaluate(noisy, true, batch_size=4, verbose=0)
+    network.fit(noisy, true, batch_size=4, epochs=30, verbose=0)
+    after = network.evaluate(noisy, true, batch_size=4, verbose=0)
+    assert np.isfinite(after)
+    assert after < 0.8 * before
+
+
+def test_it_is_rebuilt_from_its_configuration() -> None:
+    loss = LpipsLoss.from_config(LpipsLoss(fidelity=0.5).get_config())
+    assert (loss.name, loss.fidelity) == ("lpips", 0.5)
