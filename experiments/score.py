@@ -4,7 +4,8 @@
 
 Four parts, each beside bicubic interpolation:
 
-slices    every 8-bit slice of the split's people. Data range: the slice's maximum.
+slices    every 8-bit slice of the split's people, beside the best linear filter as well, which is
+          fitted on the train split for each degradation. Data range: the slice's maximum.
 dicom     every tenth 16-bit frame of those who have DICOM. Data range: the cine's maximum.
 public    how public networks are measured: Pillow's bicubic on values / 255, every fifth slice of
           a person by name, results clipped to [0, 1], data range 1, means over slices.
@@ -37,6 +38,7 @@ from cinesr.degradation import BLUR_SIGMA, METHODS, Degradation, resize_bicubic
 from cinesr.evaluation.confidence import bootstrap_interval
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import body_mask, checkerboard_index, psnr, ssim
+from cinesr.experiment.baseline import LinearFilter, fit_linear_filter
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import open_cines, staged
 from cinesr.upscaling.catalogue import SHIPPED_MODELS, Model, find_model, read_model
@@ -49,7 +51,7 @@ Task = tuple[str, Path, str, tuple[Path, ...]]
 """Part, data folder, person, files of the models."""
 
 PARTS = ("slices", "dicom", "public", "constant")
-BICUBIC = "bicubic"
+BICUBIC, LINEAR = "bicubic", "linear"
 DICOM_STEP = 10
 PUBLIC_STEP = 5
 CONSTANT_SIZES = range(8, 66)
@@ -141,7 +143,23 @@ def slices(data: Path, person: str, engines: list[Engine]) -> Iterator[Row]:
         heart = None
         if (mask := data / "masks" / person / cine.name).exists():
             heart = heart_region(open_cines(mask)[0].frame(0, 0) > 0)
-        yield from compare(truth, engines, data_range=float(truth.max()), heart=heart)
+        brightest = float(truth.max())
+        yield from compare(truth, engines, data_range=brightest, heart=heart, learned=data)
+
+
+@lru_cache
+def linear_filter(data: Path, method: str, scale: int) -> LinearFilter:
+    """The best linear filter for a degradation, from all slices of the train split."""
+    recipe = Degradation(method, scale)
+    people = json.loads((data / "splits.json").read_text(encoding="utf-8"))["train"]
+
+    def pairs() -> Iterator[tuple[Image, Image]]:
+        for cine in (cine for name in people for cine in open_cines(data / "slices" / name)):
+            truth = IntensityRule.of(cine).apply(cine.frame(0, 0))
+            rows, columns = recipe.cropped_shape(*truth.shape)
+            yield recipe.apply(truth[:rows, :columns]), truth[:rows, :columns]
+
+    return fit_linear_filter(pairs(), scale=scale)
 
 
 def dicom(data: Path, person: str, engines: list[Engine]) -> Iterator[Row]:
@@ -162,8 +180,9 @@ def compare(
     *,
     data_range: float,
     heart: NDArray[np.bool_] | None,
+    learned: Path | None = None,
 ) -> Iterator[Row]:
-    """Bicubic and every model on one slice under every degradation at the models' scales."""
+    """The baselines and every model on a slice, under every degradation at the models' scales."""
     for scale in sorted({each.model.scale for each in engines} or {4}):
         fitting = [each for each in engines if each.model.scale == scale]
         for method in METHODS:
@@ -172,6 +191,8 @@ def compare(
             whole = truth[:rows, :columns]
             low = recipe.apply(whole)
             results = {BICUBIC: resize_bicubic(low, (rows, columns))}
+            if learned:
+                results[LINEAR] = linear_filter(learned, method, scale).apply(low)
             results |= {each.model.name: each.run(low) for each in fitting}
             region = None if heart is None else heart[:rows, :columns]
             for who, image in results.items():
@@ -264,7 +285,7 @@ def constant(network: Engine) -> dict[str, Any]:
 
 
 def summarise(rows: list[Row], who: str, scale: int) -> dict[str, Any]:
-    """One model's results: part, degradation, measure, and there bicubic, the model, its margin."""
+    """One model's results: part, degradation, measure, and there baselines, the model, margins."""
     results: dict[str, Any] = {}
     for part in PARTS:
         mine = [row for row in rows if row["part"] == part and row["who"] == who]
@@ -272,21 +293,22 @@ def summarise(rows: list[Row], who: str, scale: int) -> dict[str, Any]:
             for row in mine:
                 results[part] = {key: row[key] for key in ("largest_deviation", "at_size")}
             continue
-        mine = [row for row in mine if row["scale"] == scale]
-        base = [
-            row
-            for row in rows
-            if (row["part"], row["who"], row.get("scale")) == (part, BICUBIC, scale)
-        ]
-        for method in dict.fromkeys(row["degradation"] for row in mine):
-            pair = [[row for row in side if row["degradation"] == method] for side in (base, mine)]
-            names = dict.fromkeys(key for row in pair[1] for key in row if key not in _LABELS)
+        here = [row for row in rows if (row["part"], row.get("scale")) == (part, scale)]
+        for method in dict.fromkeys(row["degradation"] for row in mine if row["scale"] == scale):
+            found = {
+                column: [row for row in here if (row["degradation"], row["who"]) == (method, name)]
+                for column, name in ((BICUBIC, BICUBIC), (LINEAR, LINEAR), ("model", who))
+            }
+            sides = {column: side for column, side in found.items() if side}
+            names = dict.fromkeys(
+                key for row in sides["model"] for key in row if key not in _LABELS
+            )
             gather = over_slices if part == "public" else over_people
             results.setdefault(part, {})[method] = {
-                measure: gather(*pair, measure) for measure in names
+                measure: gather(sides, measure) for measure in names
             } | {
-                "slices": len(pair[1]),
-                "people": len({row["person"] for row in pair[1]}),
+                "slices": len(sides["model"]),
+                "people": len({row["person"] for row in sides["model"]}),
             }
     return results
 
@@ -294,17 +316,25 @@ def summarise(rows: list[Row], who: str, scale: int) -> dict[str, Any]:
 _LABELS = ("part", "person", "scale", "degradation", "who")
 
 
-def over_people(base: list[Row], mine: list[Row], measure: str) -> dict[str, Any]:
+def over_people(sides: dict[str, list[Row]], measure: str) -> dict[str, Any]:
     """Means over persons with their 95 % intervals, where there are two persons or more."""
-    means = []
-    for side in (base, mine):
+    columns = {}
+    for column, side in sides.items():
         by_person: dict[str, list[float]] = {}
         for row in side:
             if measure in row:
                 by_person.setdefault(row["person"], []).append(row[measure])
-        means.append(np.array([np.mean(values) for values in by_person.values()]))
-    columns = {"bicubic": means[0], "model": means[1], "margin": means[1] - means[0]}
-    return {key: interval(values) for key, values in columns.items()}
+        columns[column] = np.array([np.mean(values) for values in by_person.values()])
+    return {key: interval(values) for key, values in with_margins(columns).items()}
+
+
+def with_margins(columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns, and what the model has over each baseline."""
+    names = {BICUBIC: "margin", LINEAR: "margin_over_linear"}
+    margins = {
+        name: columns["model"] - columns[base] for base, name in names.items() if base in columns
+    }
+    return columns | margins
 
 
 def interval(values: NDArray[np.float64]) -> dict[str, float | None]:
@@ -313,11 +343,12 @@ def interval(values: NDArray[np.float64]) -> dict[str, float | None]:
     return vars(bootstrap_interval(values.tolist()))
 
 
-def over_slices(base: list[Row], mine: list[Row], measure: str) -> dict[str, Any]:
+def over_slices(sides: dict[str, list[Row]], measure: str) -> dict[str, Any]:
     """Means over slices, which is how public networks are reported."""
-    means = [float(np.mean([row[measure] for row in side])) for side in (base, mine)]
-    columns = {"bicubic": means[0], "model": means[1], "margin": means[1] - means[0]}
-    return {key: {"mean": value} for key, value in columns.items()}
+    columns = {
+        column: float(np.mean([row[measure] for row in side])) for column, side in sides.items()
+    }
+    return {key: {"mean": value} for key, value in with_margins(columns).items()}
 
 
 def stamp(files: list[Path], results: dict[str, Any]) -> None:

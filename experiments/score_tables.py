@@ -125,7 +125,9 @@ def cross_table(results: list[Results], part: str, measure: str) -> str:
         cells = [cell(found[key][who], digits) for found in each[part].values()]
         return [name, *cells]
 
-    rows = [row("bicubic", having[0], "bicubic", measure)]
+    baselines = {"bicubic": "bicubic", "linear": "best linear filter"}
+    known = next(iter(having[0][part].values()))[measure]
+    rows = [row(words, having[0], who, measure) for who, words in baselines.items() if who in known]
     rows += [row(f"`{each['model']}`", each, "model", measure) for each in having]
     if measure == "checkerboard":
         rows.insert(0, row("the truth's own", having[0], "model", "checkerboard_truth"))

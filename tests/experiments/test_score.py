@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import dicom_cases
 from cinesr.degradation import Degradation, resize_bicubic
 from cinesr.evaluation.lpips import lpips
+from cinesr.experiment.baseline import fit_linear_filter
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import load
 from cinesr.imaging.phantom import make_phantom
@@ -24,13 +25,14 @@ from model_cases import card, write_model
 SCRIPT = Path(__file__).parents[2] / "experiments" / "score.py"
 SIZE = 64
 PEOPLE = ("anna", "ben")
+LEARNED_FROM = "carl"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people with a few slices each, one of them with a mask and with DICOM."""
     folder = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate(PEOPLE):
+    for seed, name in enumerate((*PEOPLE, LEARNED_FROM)):
         (folder / "slices" / name).mkdir(parents=True)
         cine = make_phantom(size=SIZE, slices=6 + seed, phases=1, seed=seed)
         frames = IntensityRule.of(cine).apply(np.asarray(cine.frames))
@@ -43,7 +45,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dicom_cases.write_cine_series(
         folder / "dicom" / "ben", slices=2, phases=6, rows=SIZE, columns=SIZE
     )
-    (folder / "splits.json").write_text(json.dumps({"validation": PEOPLE, "test": []}))
+    split = {"train": [LEARNED_FROM], "validation": PEOPLE, "test": []}
+    (folder / "splits.json").write_text(json.dumps(split))
     return folder
 
 
@@ -113,6 +116,34 @@ def test_slices_are_averaged_by_person(data: Path, results: dict[str, Any]) -> N
     # Repeated pixels are a pattern of two pixels if anything is.
     assert found["checkerboard"]["model"]["mean"] > found["checkerboard"]["bicubic"]["mean"]
     assert found["checkerboard_truth"]["model"] == found["checkerboard_truth"]["bicubic"]
+
+
+def scaled_slices(data: Path, name: str) -> list[np.ndarray]:
+    cines = [load(path) for path in sorted((data / "slices" / name).iterdir())]
+    return [IntensityRule.of(cine).apply(cine.frame(0, 0)) for cine in cines]
+
+
+def test_the_linear_filter_is_fitted_on_the_people_to_learn_from(
+    data: Path, results: dict[str, Any]
+) -> None:
+    recipe = Degradation("thesis", 2)
+    learned = scaled_slices(data, LEARNED_FROM)
+    fitted = fit_linear_filter(((recipe.apply(it), it) for it in learned), scale=2)
+    expected = [
+        np.mean(
+            [
+                peak_signal_noise_ratio(it, fitted.apply(recipe.apply(it)), data_range=it.max())
+                for it in scaled_slices(data, name)
+            ]
+        )
+        for name in PEOPLE
+    ]
+    found = results["slices"]["thesis"]["psnr"]
+    assert found["linear"]["mean"] == pytest.approx(np.mean(expected), abs=0.01)
+    assert found["margin_over_linear"]["mean"] == pytest.approx(
+        found["model"]["mean"] - found["linear"]["mean"], abs=1e-6
+    )
+    assert "| best linear filter |" in results["page"]
 
 
 def test_every_tenth_dicom_frame_counts(results: dict[str, Any]) -> None:
