@@ -4,9 +4,10 @@
 
 Four parts, each beside bicubic interpolation:
 
-slices    every 8-bit slice of the split's people, beside the best linear filter as well, which is
+slices    the 8-bit slices of the split's people, beside the best linear filter as well, which is
           fitted on the train split for each degradation. Data range: the slice's maximum.
 dicom     every tenth 16-bit frame of those who have DICOM. Data range: the cine's maximum.
+          `--every` takes fewer of both.
 public    how public networks are measured: Pillow's bicubic on values / 255, every fifth slice of
           a person by name, results clipped to [0, 1], data range 1, means over slices.
 constant  the largest deviation from a constant image, 8 to 65 pixels wide.
@@ -47,8 +48,8 @@ from cinesr.upscaling.preview import write_preview
 
 Image = NDArray[np.float32]
 Row = dict[str, Any]
-Task = tuple[str, Path, str, tuple[Path, ...]]
-"""Part, data folder, person, files of the models."""
+Task = tuple[str, Path, str, tuple[Path, ...], int]
+"""Part, data folder, person, files of the models, every how many frames."""
 
 PARTS = ("slices", "dicom", "public", "constant")
 BICUBIC, LINEAR = "bicubic", "linear"
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="names or files, none for bicubic; all shipped")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--people", type=int, help="only so many of the split")
+    parser.add_argument("--every", type=int, default=1, help="score only every so many frames")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--page", type=Path, help="put the tables between this page's marks")
@@ -82,7 +84,7 @@ def main() -> None:
     people = splits[arguments.split][: arguments.people]
     files = tuple(model.path for model in models)
     tasks: list[Task] = [
-        (part, arguments.data, name, files)
+        (part, arguments.data, name, files, arguments.every)
         for part in arguments.parts
         for name in (people if part != "constant" else [""])
     ]
@@ -122,12 +124,14 @@ def run_tasks(tasks: list[Task], *, jobs: int) -> list[Row]:
 
 def score(task: Task) -> list[Row]:
     """What one part finds of one person."""
-    part, data, person, files = task
+    part, data, person, files, every = task
     engines = [engine(path) for path in files]
-    find = {"slices": slices, "dicom": dicom, "public": public}
     if part == "constant":
         return [{"part": part, "who": each.model.name, **constant(each)} for each in engines]
-    found = find[part](data, person, engines)
+    if part == "public":
+        found = public(data, person, engines)
+    else:
+        found = {"slices": slices, "dicom": dicom}[part](data, person, engines, every=every)
     return [{"part": part, "person": person, **row} for row in found]
 
 
@@ -136,9 +140,9 @@ def engine(path: Path) -> Engine:
     return Engine(read_model(path), threads=1)
 
 
-def slices(data: Path, person: str, engines: list[Engine]) -> Iterator[Row]:
-    """Every 8-bit slice of a person."""
-    for cine in open_cines(data / "slices" / person):
+def slices(data: Path, person: str, engines: list[Engine], *, every: int) -> Iterator[Row]:
+    """The 8-bit slices of a person."""
+    for cine in list(open_cines(data / "slices" / person))[::every]:
         truth = IntensityRule.of(cine).apply(cine.frame(0, 0))
         heart = None
         if (mask := data / "masks" / person / cine.name).exists():
@@ -162,14 +166,14 @@ def linear_filter(data: Path, method: str, scale: int) -> LinearFilter:
     return fit_linear_filter(pairs(), scale=scale)
 
 
-def dicom(data: Path, person: str, engines: list[Engine]) -> Iterator[Row]:
-    """Every tenth 16-bit frame of a person, if there are any."""
+def dicom(data: Path, person: str, engines: list[Engine], *, every: int) -> Iterator[Row]:
+    """Every tenth 16-bit frame of a person, or fewer, if there are any."""
     folder = data / "dicom" / person
     for cine in open_cines(folder) if folder.is_dir() else []:
         rule = IntensityRule.of(cine)
         data_range = float(rule.apply(np.array(rule.maximum)))
         places = np.ndindex(*cine.shape[:2])
-        for time, slice_index in list(places)[::DICOM_STEP]:
+        for time, slice_index in list(places)[:: DICOM_STEP * every]:
             truth = rule.apply(cine.frame(time, slice_index))
             yield from compare(truth, engines, data_range=data_range, heart=None)
 

@@ -39,7 +39,7 @@ MEASURES = {
     "lpips": ("LPIPS", 3),
     "checkerboard": ("Checkerboard index beyond the truth's own (%)", 2),
 }
-PARTS = {"slices": "8-bit slices", "dicom": "16-bit DICOM, every tenth frame"}
+PARTS = {"slices": "8-bit slices", "dicom": "16-bit DICOM"}
 
 
 def write_tables(folder: Path, split: str, *, page: Path | None) -> None:

@@ -227,7 +227,7 @@ class TestUpscale:
         cli("degrade", heart, "-o", tmp_path / "low.nii.gz")
         result = cli("upscale", tmp_path / "low.nii.gz", "--json")
         assert result.exit_code == 0, result.stderr
-        assert json.loads(result.stdout)["runs"][0]["model"] == "mixture-x4"
+        assert json.loads(result.stdout)["runs"][0]["model"] == "fidelity-x4"
 
 
 class TestInterruption:

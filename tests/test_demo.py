@@ -45,7 +45,7 @@ def test_it_says_where_its_pictures_are(place: Path, run) -> None:
             picture.load()
             assert picture.size[0] > panels * 300
     assert "bicubic: PSNR (dB)" in run.stderr
-    assert "mixture-x4: PSNR (dB)" in run.stderr
+    assert "fidelity-x4: PSNR (dB)" in run.stderr
 
 
 def test_what_it_leaves_fits_together(place: Path, run) -> None:
@@ -66,7 +66,7 @@ def test_what_it_leaves_fits_together(place: Path, run) -> None:
     assert record["input"] == str(folder / "low.nii.gz")
     assert record["output"] == str(folder / "low_x4.nii.gz")
     scores = record["scores"]
-    assert scores["mixture-x4"]["PSNR (dB)"] > scores["bicubic"]["PSNR (dB)"] > 20
+    assert scores["fidelity-x4"]["PSNR (dB)"] > scores["bicubic"]["PSNR (dB)"] > 20
     assert not list(place.glob(".*"))
 
 

@@ -100,7 +100,7 @@ def purpose(config: TrainingConfig) -> str:
     methods = config.degradation.methods
     if len(methods) == 1:
         return f"Comparisons on images that were degraded by `{methods[0]}`; not scans."
-    if config.loss.name == "perceptual":
+    if config.loss.name in ("perceptual", "lpips"):
         return "Scans acquired at low resolution, to look at: sharper, less close to the truth."
     return "Scans acquired at low resolution: as close to the truth as it comes (PSNR, SSIM)."
 

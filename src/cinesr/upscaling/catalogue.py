@@ -15,7 +15,7 @@ import onnxruntime
 from cinesr.errors import ModelError
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
-DEFAULT_MODEL = "mixture-x4"
+DEFAULT_MODEL = "fidelity-x4"
 CARD_KEY = "cinesr"
 NEEDED_KEYS = {"name": str, "scale": int, "receptive_field": int}
 INPUT_NAME = "low"
