@@ -7,7 +7,7 @@ import pytest
 from cinesr.evaluation.lpips import lpips
 from cinesr.learning.config import LossConfig
 from cinesr.learning.losses import build_loss
-from cinesr.learning.lpips_loss import OFFSETS, LpipsLoss, perceptual_distance
+from cinesr.learning.lpips_loss import OFFSETS, LpipsLoss, perceptual_distance, periodic_error
 
 
 def pair(seed: int, *, count: int = 1, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -70,14 +70,51 @@ def test_identical_images_are_at_no_distance() -> None:
     assert numbers(LpipsLoss(fidelity=1.0)(first, first)) == 0.0
 
 
-@pytest.mark.parametrize("start", ["noisy", "black"])
-def test_descending_it_brings_an_image_nearer(start: str) -> None:
+class TestPeriodicError:
+    true = np.full((1, 50, 61, 1), 0.5, np.float32)
+    row, column = (axis[None, ..., None] for axis in np.mgrid[:50, :61])
+
+    @pytest.mark.parametrize(
+        ("pattern", "expected"),
+        [
+            pytest.param((-1.0) ** (row + column), 1.0, id="checkerboard of one pixel"),
+            pytest.param((-1.0) ** (column // 2), 1.0, id="stripes of two pixels"),
+            pytest.param(np.cos(np.pi / 2 * row), 0.5, id="a quarter cycle per pixel"),
+        ],
+    )
+    def test_a_pattern_counts_with_its_mean_absolute_value(
+        self, pattern: np.ndarray, expected: float
+    ) -> None:
+        other = (self.true + pattern / 255).astype(np.float32)
+        assert numbers(periodic_error(self.true, other)) == pytest.approx([expected], rel=1e-3)
+
+    @pytest.mark.parametrize(
+        "smooth",
+        [
+            pytest.param(np.ones_like(row), id="an offset"),
+            pytest.param(np.cos(2 * np.pi / 3 * column), id="a third of a cycle per pixel"),
+        ],
+    )
+    def test_what_does_not_repeat_every_four_pixels_hardly_counts(self, smooth: np.ndarray) -> None:
+        other = (self.true + smooth / 255).astype(np.float32)
+        assert numbers(periodic_error(self.true, other))[0] < 0.01
+
+    def test_it_is_added_with_its_weight(self) -> None:
+        first, second = pair(5, count=4)
+        plain, charged = (
+            numbers(LpipsLoss(pattern=weight)(first, second)) for weight in (0.0, 2.0)
+        )
+        expected = 2.0 * numbers(periodic_error(first, second)).mean()
+        assert charged - plain == pytest.approx(expected, rel=1e-3)
+
+
+def test_descending_it_brings_an_image_nearer() -> None:
     true, noisy = pair(4, count=4)
     network = keras.Sequential(
         [keras.Input((48, 48, 1)), keras.layers.Conv2D(1, 5, padding="same")]
     )
-    if start == "black":  # Features of nothing have no length: the gradient must not be lost there.
-        network.layers[0].set_weights([np.zeros((5, 5, 1, 1)), np.zeros(1)])
+    # Features of nothing have no length: the gradient must not be lost there.
+    network.layers[0].set_weights([np.zeros((5, 5, 1, 1)), np.zeros(1)])
     network.compile(optimizer=keras.optimizers.Adam(0.01), loss=LpipsLoss(fidelity=0.01))
     before = network.evaluate(noisy, true, batch_size=4, verbose=0)
     network.fit(noisy, true, batch_size=4, epochs=30, verbose=0)
@@ -87,5 +124,5 @@ def test_descending_it_brings_an_image_nearer(start: str) -> None:
 
 
 def test_it_is_rebuilt_from_its_configuration() -> None:
-    loss = LpipsLoss.from_config(LpipsLoss(fidelity=0.5).get_config())
-    assert (loss.name, loss.fidelity) == ("lpips", 0.5)
+    loss = LpipsLoss.from_config(LpipsLoss(fidelity=0.5, pattern=0.1).get_config())
+    assert (loss.name, loss.fidelity, loss.pattern) == ("lpips", 0.5, 0.1)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -137,6 +138,20 @@ def test_it_learns(finished: TrainingConfig) -> None:
             gains.append(ours - bicubic)
     assert np.mean(scores) == pytest.approx(rows[-1]["psnr"], abs=1e-3)
     assert np.mean(gains) > 0.3
+
+
+def test_a_run_from_before_a_key_was_known_goes_on(
+    finished: TrainingConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(finished.output, folder)
+    recorded = json.loads((folder / "config.json").read_text())
+    del recorded["config"]["variation"], recorded["config"]["loss"]["pattern"]
+    (folder / "config.json").write_text(json.dumps(recorded))
+    assert train(replace(finished, output=str(folder)), resume=True) == folder
+    varied = replace(finished, output=str(folder), variation=VariationConfig(zoom=2.0))
+    with pytest.raises(ConfigError, match=r"these differ: variation\.zoom\."):
+        train(varied, resume=True)
 
 
 class TestStart:

@@ -393,11 +393,10 @@ def is_finished(run: TrainingConfig, split: Split) -> bool:
     if recorded is None or card is None or not (folder / "model.keras").is_file():
         return False
     plan = run.optimisation
-    from cinesr.learning.training import differences
+    from cinesr.learning.training import changed_keys
 
-    wanted = {"config": run.to_dict(), "split": split.digest()}
     done = card.get("steps") == plan.epochs * plan.steps_per_epoch
-    return bool(done and not differences(recorded, wanted))
+    return bool(done and not changed_keys(recorded, run, split))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

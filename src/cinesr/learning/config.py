@@ -132,12 +132,15 @@ class LossConfig:
             `cinesr.learning.losses`. Relative to the configuration file.
         fidelity: Weight of a mean absolute error, on the 0-255 scale, that is added to
             "perceptual" and "lpips".
+        pattern: Weight of what is periodic in the error, on the same scale, that is added to
+            "lpips".
     """
 
     name: Literal["mse", "mae", "perceptual", "lpips"] = "mse"
     layer: str = "block2_conv2"
     weights: str = ""
     fidelity: float = _bounded(0.0, 0.0, 1e9)
+    pattern: float = _bounded(0.0, 0.0, 1e9)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def build_loss(config: LossConfig, *, precision: str = "float32") -> keras.losse
     if config.name == "mae":
         return keras.losses.MeanAbsoluteError()
     if config.name == "lpips":
-        return LpipsLoss(fidelity=config.fidelity)
+        return LpipsLoss(fidelity=config.fidelity, pattern=config.pattern)
     weights = Path(config.weights) if config.weights else None
     return PerceptualLoss(
         layer=config.layer,

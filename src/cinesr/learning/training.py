@@ -24,7 +24,7 @@ from cinesr.errors import CinesrError, ConfigError, OutputError, UnreadableFileE
 from cinesr.evaluation.metrics import psnr, ssim
 from cinesr.imaging.files import staged
 from cinesr.learning.card import write_card
-from cinesr.learning.config import TrainingConfig
+from cinesr.learning.config import TrainingConfig, build
 from cinesr.learning.crops import CropStream
 from cinesr.learning.dataset import (
     Material,
@@ -93,7 +93,7 @@ def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: 
             before = json.loads(recorded.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UnreadableFileError(f"{recorded}: cannot be read: {error}.") from error
-        changed = differences(before, json.loads(json.dumps(wanted)))
+        changed = changed_keys(before if isinstance(before, dict) else {}, config, split)
         if changed:
             raise ConfigError(
                 f"{folder}: was trained with another configuration; these differ: "
@@ -112,21 +112,30 @@ _WORDS = ("data.name", "data.licence", "data.citation", "limits")
 described better."""
 
 
-def differences(before: Any, after: Any, key: str = "") -> list[str]:
-    """The keys in which two recorded runs differ, but for places and words of the card.
+def changed_keys(recorded: dict[str, Any], config: TrainingConfig, split: Split) -> list[str]:
+    """The keys in which a recorded run differs, but for places and words of the card.
 
     Args:
-        before: What `config.json` holds, or a part of it.
-        after: What it is compared with, as plain values of JSON.
-        key: Under which the two stand.
+        recorded: What `config.json` holds. A key that was not known then has its default.
+        config: What it is compared with.
+        split: Of the people.
     """
+    wanted = {"config": config.to_dict(), "split": split.digest()}
+    try:
+        known = build(TrainingConfig, recorded["config"], where="config.json").to_dict()
+    except (ConfigError, KeyError, TypeError):
+        known = recorded.get("config", {})
+    return _differences({**recorded, "config": known}, wanted)
+
+
+def _differences(before: Any, after: Any, key: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         names = sorted(set(before) | set(after))
         return [
             found
             for name in names
             if name not in _PLACES and f"{key}.{name}".removeprefix(".config.") not in _WORDS
-            for found in differences(before.get(name), after.get(name), f"{key}.{name}")
+            for found in _differences(before.get(name), after.get(name), f"{key}.{name}")
         ]
     return [] if before == after else [key.removeprefix(".config").strip(".")]
 
