@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def draw_spectra(path: Path, spectra: Mapping[str, Sequence[float]], *, scale: i
         ylabel="mean power, of pictures of unit mean square",
         ylim=(min(spectra[TRUTH]) * LOWEST_SHARE, None),
     )
-    _finish(axes)
+    _finish(axes, legend="lower left")
     _save(figure, path)
 
 
@@ -146,13 +146,13 @@ def draw_training(path: Path, trainings: Mapping[str, Training]) -> None:
         training = trainings[name]
         axes.plot(training.steps, training.psnr, label=name, color=colour, marker=".", markersize=4)
     axes.set(xlabel="step", ylabel="validation PSNR (dB)")
-    _finish(axes)
+    _finish(axes, legend="lower right")
     _save(figure, path)
 
 
-def _finish(axes: Axes) -> None:
+def _finish(axes: Axes, *, legend: Literal["lower left", "lower right"]) -> None:
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc=legend)
 
 
 def round_up(value: float) -> float:

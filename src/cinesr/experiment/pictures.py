@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from cinesr.experiment.summary import CONSTANT, ConstantResponse
 
 CROP_SHARE = 4
 SMALLEST_CROP = 16
+WINDOW_PERCENTILE = 99.5
 ERROR_PERCENTILE = 99.5
 
 
@@ -111,6 +113,11 @@ def _box_at(centre: tuple[float, float], side: int, shape: tuple[int, ...]) -> B
     return rows, columns
 
 
+def _window(truth: NDArray[Any]) -> tuple[float, float]:
+    """A grey scale that a few bright pixels do not darken."""
+    return 0.0, max(float(np.percentile(truth, WINDOW_PERCENTILE)), 1e-6)
+
+
 def draw_comparison(
     folder: Path, scored: EvaluationSlice, methods: Mapping[str, Upscaling]
 ) -> list[Picture]:
@@ -124,9 +131,9 @@ def draw_comparison(
     results = {name: upscale(scored.low) for name, upscale in methods.items()}
     panels = {"ground truth": scored.truth, **results}
     boxes = crop_places(scored)
-    limits = (0.0, scored.data_range)
     where = f"Slice {scored.name} of {scored.person}"
     names = ", ".join(panels)
+    limits = _window(scored.truth)
     draw_panels(folder / "comparison.png", panels, limits=limits, boxes=boxes)
     pictures = [
         Picture(
@@ -140,6 +147,7 @@ def draw_comparison(
         zip(boxes, ("the heart", "the body's strongest edges"), strict=True), 1
     ):
         path = folder / f"crop-{number}.png"
+        limits = _window(scored.truth[box])
         draw_panels(path, {name: image[box] for name, image in panels.items()}, limits=limits)
         shown = words if number == 2 or scored.heart is not None else "the middle of the body"
         pictures.append(
