@@ -108,7 +108,7 @@ def test_an_unknown_name_is_answered_with_what_is_at_hand(folder: Path) -> None:
 
 
 def test_a_scale_alone_chooses_a_model(folder: Path) -> None:
-    assert find_model(scale=2).name == "a-x2"
+    assert find_model(scale=2).name == "fidelity-x2"  # Shipped ones come first.
     assert find_model(scale=3).name == "b-x3"
     with pytest.raises(ModelError, match=r"no model of scale 7; at hand: .*a-x2 \(x2\)"):
         find_model(scale=7)

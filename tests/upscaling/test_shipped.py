@@ -146,9 +146,12 @@ def test_what_is_constant_stays_constant(name: str, shape: tuple[int, int]) -> N
     assert np.abs(result - 0.5).max() <= 1e-3
 
 
-@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("name", [name for name in MIXTURES if name != "perceptual-x4"])
 def test_a_scan_at_its_own_resolution_keeps_its_range(name: str) -> None:
-    """Smooth edges are not taken for blurred ones: no ridges around them."""
+    """Smooth edges are not taken for blurred ones: no ridges around them.
+
+    This is promised of the models for fidelity; the perceptual one sharpens, as its card says.
+    """
     result = engine_of(name).run(phantom())
     assert result.min() > phantom().min() - 0.1
     assert result.max() < phantom().max() + 0.1
