@@ -40,6 +40,7 @@ from cinesr.evaluation.confidence import bootstrap_interval
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import body_mask, checkerboard_index, psnr, ssim
 from cinesr.experiment.baseline import LinearFilter, fit_linear_filter
+from cinesr.experiment.scoring import Box, heart_box, own_checkerboard
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import open_cines, staged
 from cinesr.upscaling.catalogue import SHIPPED_MODELS, Model, find_model, read_model
@@ -146,7 +147,7 @@ def slices(data: Path, person: str, engines: list[Engine], *, every: int) -> Ite
         truth = IntensityRule.of(cine).apply(cine.frame(0, 0))
         heart = None
         if (mask := data / "masks" / person / cine.name).exists():
-            heart = heart_region(open_cines(mask)[0].frame(0, 0) > 0)
+            heart = heart_box(open_cines(mask)[0].frame(0, 0))
         brightest = float(truth.max())
         yield from compare(truth, engines, data_range=brightest, heart=heart, learned=data)
 
@@ -183,7 +184,7 @@ def compare(
     engines: list[Engine],
     *,
     data_range: float,
-    heart: NDArray[np.bool_] | None,
+    heart: Box | None,
     learned: Path | None = None,
 ) -> Iterator[Row]:
     """The baselines and every model on a slice, under every degradation at the models' scales."""
@@ -198,41 +199,28 @@ def compare(
             if learned:
                 results[LINEAR] = linear_filter(learned, method, scale).apply(low)
             results |= {each.model.name: each.run(low) for each in fitting}
-            region = None if heart is None else heart[:rows, :columns]
             for who, image in results.items():
-                found = measures(whole, image, data_range=data_range, heart=region)
+                found = measures(whole, image, data_range=data_range, heart=heart)
                 yield {"scale": scale, "degradation": method, "who": who, **found}
 
 
-def heart_region(blood_pool: NDArray[np.bool_], margin: int = 24) -> NDArray[np.bool_] | None:
-    """The box around the left ventricle's blood pool, with the muscle and the right ventricle."""
-    places = np.argwhere(blood_pool)
-    if not len(places):
-        return None
-    region = np.zeros(blood_pool.shape, bool)
-    (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0)
-    region[
-        max(top - margin, 0) : bottom + margin + 1, max(left - margin, 0) : right + margin + 1
-    ] = 1
-    return region
-
-
 def measures(
-    truth: Image, image: Image, *, data_range: float, heart: NDArray[np.bool_] | None
+    truth: Image, image: Image, *, data_range: float, heart: Box | None
 ) -> dict[str, float]:
     """What is reported of one slice; `checkerboard_truth` is what the truth has of its own."""
     body = body_mask(truth, data_range)
-    flat = np.full_like(truth, np.sqrt(np.mean(np.square(truth))))
     found = {
         "psnr": psnr(truth, image, data_range=data_range),
         "psnr_body": psnr(truth, image, data_range=data_range, mask=body),
         "ssim": ssim(truth, image, data_range=data_range),
         "lpips": lpips(truth, image, data_range=data_range),
         "checkerboard": checkerboard_index(image, truth),
-        "checkerboard_truth": checkerboard_index(truth, flat),
+        "checkerboard_truth": own_checkerboard(truth),
     }
     if heart is not None:
-        found["psnr_heart"] = psnr(truth, image, data_range=data_range, mask=heart)
+        region = np.zeros(truth.shape, bool)
+        region[heart] = True
+        found["psnr_heart"] = psnr(truth, image, data_range=data_range, mask=region)
     return found
 
 

@@ -6,14 +6,13 @@ import copy
 import dataclasses
 import itertools
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cinesr.degradation import Degradation
-from cinesr.errors import ConfigError, UnreadableFileError
-from cinesr.learning.config import TrainingConfig, build
+from cinesr.errors import ConfigError
+from cinesr.learning.config import TrainingConfig, build, read_toml, with_absolute_paths
 
 SHARED = tuple(item.name for item in dataclasses.fields(TrainingConfig) if item.name != "output")
 """Keys as in a training configuration, shared by all networks of the grid."""
@@ -104,13 +103,7 @@ def read_experiment(path: Path, *, output: Path) -> ExperimentConfig:
         UnreadableFileError: There is no such file, or it is not TOML.
         ConfigError: A key or a value is wrong, or the networks cannot be compared.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UnreadableFileError(
-            f"{path}: cannot be read as a TOML configuration: {error}.",
-            hint="See docs/experiment.md for a configuration to start from.",
-        ) from error
+    values = read_toml(path, page="docs/experiment.md")
     for key in values:
         if key not in (*SHARED, *OWN):
             raise ConfigError(
@@ -202,20 +195,7 @@ def _network(
         table = values.setdefault(section[0], {}) if section else values
         table[last] = value
     values |= {"name": name, "output": str((output / name).resolve())}
-    config = build(TrainingConfig, values, where=f"{path} ({name})")
-    base = path.resolve().parent
-
-    def absolute(relative: str) -> str:
-        return str((base / relative).resolve()) if relative else ""
-
-    data = dataclasses.replace(
-        config.data,
-        folder=absolute(config.data.folder),
-        also=tuple(absolute(folder) for folder in config.data.also),
-        splits=absolute(config.data.splits),
-    )
-    loss = dataclasses.replace(config.loss, weights=absolute(config.loss.weights))
-    return dataclasses.replace(config, data=data, loss=loss)
+    return with_absolute_paths(build(TrainingConfig, values, where=f"{path} ({name})"), path)
 
 
 def _common_recipe(

@@ -250,14 +250,39 @@ def read_config(path: Path) -> TrainingConfig:
         UnreadableFileError: There is no such file, or it is not TOML.
         ConfigError: A key or a value is wrong.
     """
+    config = build(TrainingConfig, read_toml(path, page="docs/training.md"), where=str(path))
+    located = with_absolute_paths(config, path)
+    return dataclasses.replace(
+        located, output=str((path.resolve().parent / config.output).resolve())
+    )
+
+
+def read_toml(path: Path, *, page: str) -> dict[str, Any]:
+    """The plain values of a TOML file.
+
+    Args:
+        path: The file.
+        page: Of the documentation, with an example.
+
+    Raises:
+        UnreadableFileError: There is no such file, or it is not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UnreadableFileError(
             f"{path}: cannot be read as a TOML configuration: {error}.",
-            hint="See docs/training.md for a configuration to start from.",
+            hint=f"See {page} for a configuration to start from.",
         ) from error
-    config = build(TrainingConfig, values, where=str(path))
+
+
+def with_absolute_paths(config: TrainingConfig, path: Path) -> TrainingConfig:
+    """A configuration whose inputs are named from the root, wherever the program runs.
+
+    Args:
+        config: As built from the file.
+        path: The file, from whose folder its paths go; its `output` is left as it is.
+    """
     base = path.resolve().parent
 
     def absolute(relative: str) -> str:
@@ -274,7 +299,6 @@ def read_config(path: Path) -> TrainingConfig:
         data=data,
         network=dataclasses.replace(config.network, start=absolute(config.network.start)),
         loss=dataclasses.replace(config.loss, weights=absolute(config.loss.weights)),
-        output=absolute(config.output),
     )
 
 

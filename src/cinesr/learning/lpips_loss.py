@@ -55,9 +55,10 @@ class LpipsLoss(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Both (batch, row, column, 1); gives (batch,)."""
         target, output = (ops.cast(image, "float32") for image in (y_true, y_pred))
-        loss = perceptual_distance(_moved(target), _moved(output))
+        seen, made = _moved(target), _moved(output)
+        loss = perceptual_distance(seen, made)
         if self.fidelity:
-            error = ops.mean(ops.abs(_moved(target) - _moved(output)), axis=(1, 2, 3))
+            error = ops.mean(ops.abs(seen - made), axis=(1, 2, 3))
             loss = loss + self.fidelity * 255.0 * error
         if self.pattern:
             loss = loss + self.pattern * ops.mean(periodic_error(target, output))
