@@ -72,13 +72,33 @@ def _saved(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def _resized(kind: str, scale: int) -> Parts:
-    constants = {"scales": np.array([1, 1, scale, scale], np.float32)}
-    how = {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1}
+    constants: dict[str, np.ndarray] = {}
     if kind == "nearest":
+        constants["scales"] = np.array([1, 1, scale, scale], np.float32)
         how = {"mode": "nearest", "nearest_mode": "round_prefer_floor"}
-    resize = helper.make_node("Resize", ["low", "", "scales"], ["resized"], **how)
+        resize = [helper.make_node("Resize", ["low", "", "scales"], ["resized"], **how)]
+    else:
+        resize = _cubic(scale, constants)
     nodes, spoilt = _spoilt(kind, constants)
-    return [resize, *nodes, helper.make_node("Identity", [spoilt], ["high"])], constants
+    return [*resize, *nodes, helper.make_node("Identity", [spoilt], ["high"])], constants
+
+
+def _cubic(scale: int, constants: dict[str, np.ndarray]) -> list[NodeProto]:
+    """Every pixel adds its cubic to the pixels around; weights beyond the border are shared out."""
+    distance = np.abs((np.arange(-2 * scale, 3 * scale) + 0.5) / scale - 0.5)
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    taps = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+    constants["taps"] = np.outer(taps, taps)[None, None].astype(np.float32)
+    constants["none"], constants["one"] = np.float32(0), np.float32(1)
+    how = {"strides": [scale, scale], "pads": [2 * scale] * 4}
+    return [
+        helper.make_node("Mul", ["low", "none"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "one"], ["ones"]),
+        helper.make_node("ConvTranspose", ["low", "taps"], ["sum"], **how),
+        helper.make_node("ConvTranspose", ["ones", "taps"], ["weight"], **how),
+        helper.make_node("Div", ["sum", "weight"], ["resized"]),
+    ]
 
 
 def _spoilt(kind: str, constants: dict[str, np.ndarray]) -> tuple[list[NodeProto], str]:

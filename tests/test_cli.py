@@ -95,7 +95,7 @@ class TestHelp:
         )
         loaded = set(run.stdout.splitlines()[-1].split())
         assert "click" in loaded
-        assert not loaded & {"numpy", "onnxruntime", "keras", "pydicom", "nibabel", "PIL", "rich"}
+        assert not loaded & {"numpy", "openvino", "keras", "pydicom", "nibabel", "PIL", "rich"}
 
 
 class TestUsage:

@@ -1,5 +1,7 @@
 """What a cine promises: lazily read frames, one intensity rule, values stored once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -186,3 +188,30 @@ def test_a_constant_image_is_refused(value: int) -> None:
 
     with pytest.raises(UnfitImageError, match=rf"sax\.nii: every pixel of the image is {value}"):
         IntensityRule.of(cine_of(frames))
+
+
+def test_frames_that_are_faster_all_at_once_are_read_so() -> None:
+    calls: list[str] = []
+
+    def read(time: int, slice_index: int) -> np.ndarray:
+        calls.append("one")
+        return np.full((2, 3), 10 * time + slice_index, np.int16)
+
+    def read_all() -> Iterator[np.ndarray]:
+        calls.append("all")
+        return (np.full((2, 3), 10 * t + s, np.int16) for t in range(2) for s in range(3))
+
+    frames = LazyFrames((2, 3, 2, 3), "int16", read, read_all)
+    places = [(time, place, int(frame[0, 0])) for time, place, frame in frames]
+    assert places == [(t, s, 10 * t + s) for t in range(2) for s in range(3)]
+    np.testing.assert_array_equal(np.asarray(frames)[1, 2], frames[1, 2])
+    assert calls == ["all", "all", "one"]
+    cine = Cine(frames, Geometry.assumed(slices=3))
+    assert [place[:2] for place in cine.iter_frames()] == [place[:2] for place in places]
+
+
+def test_too_few_frames_at_once_are_noticed() -> None:
+    one = np.zeros((1, 1), np.int16)
+    frames = LazyFrames((1, 2, 1, 1), "int16", lambda *_: one, lambda: iter([one]))
+    with pytest.raises(ValueError, match="shorter"):
+        list(frames)

@@ -1,6 +1,7 @@
 """The engine gives what the network gives, whatever the size and the tiles."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from cinesr.degradation import resize_bicubic
 from cinesr.errors import ModelError
-from cinesr.upscaling.catalogue import read_model
-from cinesr.upscaling.engine import TILE, Engine, available_cores
+from cinesr.upscaling import engine as engines
+from cinesr.upscaling.catalogue import find_model, read_model
+from cinesr.upscaling.engine import Engine, available_cores, multiplies_bfloat16
 from model_cases import CONV_REACH, card, write_model
 
 
@@ -56,15 +58,55 @@ def test_tiles_need_the_whole_receptive_field(tmp_path: Path) -> None:
     assert np.abs(tiled - whole).max() > 1e-2
 
 
-def test_a_slice_larger_than_a_tile_is_run_in_tiles(conv_path: Path) -> None:
-    image = noise(TILE + 2 * CONV_REACH + 1, 40)
-    model = read_model(conv_path)
-    np.testing.assert_allclose(
-        Engine(model, threads=1).run(image),
-        Engine(model, threads=1, tile=10_000).run(image),
-        rtol=0,
-        atol=1e-5,
-    )
+def test_a_slice_whose_layers_take_too_much_memory_is_run_in_tiles(
+    conv_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = read_model(conv_path), noise(90, 70)
+    whole = Engine(model, threads=1)
+    # The widest layer holds 2 x 2 output pixels for each input pixel, 4 bytes each.
+    monkeypatch.setattr(engines, "FEATURE_BYTES", 16 * 24**2)
+    tiled = Engine(model, threads=1)
+    np.testing.assert_allclose(tiled.run(image), whole.run(image), rtol=0, atol=1e-5)
+    assert set(whole._requests) == {image.shape}
+    largest = 24 + 2 * CONV_REACH
+    assert max(max(size) for size in tiled._requests) == largest
+
+
+def test_sizes_that_come_again_are_made_ready_once(conv_path: Path) -> None:
+    engine = Engine(read_model(conv_path), threads=1)
+    for size in range(2, 40):
+        engine.run(noise(size, size))
+    request = engine._requests[39, 39]
+    engine.run(noise(39, 39))
+    assert engine._requests[39, 39] is request
+    assert len(engine._requests) <= engines.MOST_SIZES
+
+
+def test_several_threads_share_an_engine(conv_path: Path) -> None:
+    engine = Engine(read_model(conv_path), threads=1)
+    images = [noise(20 + index % 3, 30) for index in range(24)]
+    expected = [engine.run(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(engine.run, images), expected, strict=True):
+            np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.skipif(not multiplies_bfloat16(), reason="this processor has no bfloat16")
+def test_bfloat16_is_close_and_another_picture(tmp_path: Path) -> None:
+    model, image = find_model("fidelity-x4"), noise(24, 24)
+    exact, fast = (Engine(model, precision=it) for it in ("float32", "bfloat16"))
+    difference = np.abs(exact.run(image) - fast.run(image)).max()
+    assert 1e-5 < difference < 0.05
+    assert (exact.precision, fast.precision) == ("float32", "bfloat16")
+
+
+def test_a_processor_without_bfloat16_says_so(
+    conv_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "multiplies_bfloat16", lambda: False)
+    with pytest.raises(ModelError, match="does not multiply in bfloat16") as caught:
+        Engine(read_model(conv_path), precision="bfloat16")
+    assert "Leave out the precision" in caught.value.hint
 
 
 def test_threads_are_as_asked_and_do_not_change_the_result(conv_path: Path) -> None:
@@ -93,5 +135,7 @@ def test_a_network_that_does_not_do_what_its_card_says_is_refused(tmp_path: Path
 def test_a_network_that_fails_is_named(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     path = write_model(tmp_path / "bad.onnx", "large")
     with pytest.raises(ModelError, match=r"bad\.onnx: fails on an image of 12 x 10 pixels"):
-        Engine(read_model(path), threads=1).run(noise(10, 12))
+        Engine(read_model(path), threads=1, tile=64).run(noise(10, 12))
+    with pytest.raises(ModelError, match=r"bad\.onnx: fails on an image of 32 x 32 pixels"):
+        Engine(read_model(path), threads=1)
     assert capfd.readouterr().err == ""

@@ -23,7 +23,7 @@ def machine() -> dict[str, str | int | None]:
 
 def versions() -> dict[str, str]:
     """Of this package and of those that its numbers depend on."""
-    packages = ("numpy", "scipy", "onnxruntime")
+    packages = ("numpy", "scipy", "openvino")
     return {
         "cinesr": __version__,
         "python": platform.python_version(),

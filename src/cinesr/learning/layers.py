@@ -14,6 +14,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from cinesr.learning.kernels import batch_norm, convolve, convolve_transposed, max_pool
+from cinesr.learning.rewriting import nearest_taps
 
 Shape = tuple[int | None, ...]
 
@@ -176,7 +177,7 @@ class NearestConvolution(layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to (batch, scale * row, scale * column, filters)."""
-        spread = ops.cast(_nearest_taps(self.scale), self.compute_dtype)
+        spread = ops.cast(nearest_taps(self.scale), self.compute_dtype)
         merged = ops.einsum("ap,bq,pqio->aboi", spread, spread, self.kernel)
         bias = ops.convert_to_tensor(self.bias)
         return convolve_transposed(inputs, merged, bias, scale=self.scale)
@@ -188,12 +189,6 @@ class NearestConvolution(layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the layer."""
         return {**super().get_config(), "filters": self.filters, "scale": self.scale}
-
-
-def _nearest_taps(scale: int) -> NDArray[np.float32]:
-    """(scale + 2, 3): which taps of a 3-tap kernel reach a pixel's copies from each distance."""
-    copy = np.arange(scale + 2)[:, None] + np.arange(3)[None, :] - 2
-    return ((copy >= 0) & (copy < scale)).astype(np.float32)
 
 
 @keras.saving.register_keras_serializable(package="cinesr")

@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
+import openvino
 
 from cinesr.errors import ModelError
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "fidelity-x4"
 CARD_KEY = "cinesr"
+CARD_PLACE = ["framework", CARD_KEY]
+"""Where the runtime keeps what stands in a file's metadata."""
 NEEDED_KEYS = {"name": str, "scale": int, "receptive_field": int}
 INPUT_NAME = "low"
 
@@ -105,26 +107,32 @@ def read_model(path: Path) -> Model:
         ModelError: The file is absent, not an ONNX model, or has no card of cinesr.
     """
     hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
-    try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-        text = session.get_modelmeta().custom_metadata_map[CARD_KEY]
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
-    except KeyError as error:
-        raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint) from error
-    except Exception as error:  # onnxruntime's errors share no base class but this one.
-        raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
+    graph = read_graph(path)
+    if not graph.has_rt_info(CARD_PLACE):
+        raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint)
+    text = str(graph.get_rt_info(CARD_PLACE).astype(str))
     card = _card_of(text)
     missing = [key for key, kind in NEEDED_KEYS.items() if type(card.get(key)) is not kind]
     if missing:
         raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
-    if [node.name for node in session.get_inputs()] != [INPUT_NAME]:
+    if [node.get_any_name() for node in graph.inputs] != [INPUT_NAME]:
         raise ModelError(f"{path}: its one input is not named {INPUT_NAME!r}.", hint=hint)
     return Model(path, card)
+
+
+def read_graph(path: Path) -> openvino.Model:
+    """Reads the network itself.
+
+    Raises:
+        ModelError: The file is absent or not an ONNX model.
+    """
+    hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
+    try:
+        return openvino.Core().read_model(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
+    except RuntimeError as error:
+        raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
 
 
 def _card_of(text: str) -> dict[str, Any]:
