@@ -89,7 +89,8 @@ class Cine:
         geometry: Where the voxels lie.
         times_ms: (time,); when each phase was taken, in milliseconds from the first; NaN where the
             file does not say, and by default.
-        source: What the format's own writer needs to write the same kind of file back.
+        source: What the format's own writer needs to write the same kind of file back; its
+            `description` is what the file says of itself.
         name: Of the file or series, for messages and output names.
         value_range: Lowest and highest value that may be stored (BitsStored can be fewer than the
             dtype holds). Taken from the dtype where not given.

@@ -82,6 +82,11 @@ class DicomSource:
         return self.frames[0][0].file.dtype
 
     @property
+    def description(self) -> str:
+        """ImageComments of the first frame."""
+        return self.frames[0][0].text("ImageComments")
+
+    @property
     def stored_range(self) -> tuple[int, int]:
         """Lowest and highest value that BitsStored and PixelRepresentation allow."""
         if self.dtype.kind == "u":

@@ -223,10 +223,12 @@ def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
         start = file.read(4)
     if not start:
         return None
-    from cinesr.imaging import nifti, raster
+    from cinesr.imaging import raster
 
     if raster.is_raster(path):
         return raster.read
+    from cinesr.imaging import nifti
+
     if nifti.is_nifti(path):
         return lambda path, spacing_mm: nifti.read(path, spacing_mm=spacing_mm)
     return None

@@ -35,22 +35,8 @@ def last_step(cine: Cine) -> Step | None:
         cine: As read, upscaled or degraded.
     """
     label = cine.derivation.label if cine.derivation else ""
-    # Each record has its newest entry in front.
-    found = _LABEL.search(f"{label}\n{_record(cine)}")
+    # What the file says of itself has its newest entry in front.
+    found = _LABEL.search(f"{label}\n{getattr(cine.source, 'description', '')}")
     if found is None:
         return None
     return Step(int(found["up"] or found["down"]), found["method"] or "")
-
-
-def _record(cine: Cine) -> str:
-    """What the file that a cine was read from says of itself."""
-    from cinesr.imaging.dicom_frames import DicomSource
-    from cinesr.imaging.nifti import NiftiSource
-    from cinesr.imaging.raster import RasterSource
-
-    source = cine.source
-    if isinstance(source, DicomSource):
-        return source.frames[0][0].text("ImageComments")
-    if isinstance(source, NiftiSource):
-        return bytes(source.header["descrip"]).decode("latin-1")
-    return source.description if isinstance(source, RasterSource) else ""

@@ -51,6 +51,11 @@ class NiftiSource:
     header: Nifti1Header
     geometry: Geometry
 
+    @property
+    def description(self) -> str:
+        """The header's descrip."""
+        return bytes(self.header["descrip"]).decode("latin-1")
+
 
 def is_nifti(path: Path) -> bool:
     """Whether the file holds NIfTI, gzipped or not, by content; broken ones count as well."""

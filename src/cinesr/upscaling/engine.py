@@ -150,7 +150,8 @@ class Engine:
                     "INFERENCE_NUM_THREADS": self.threads,
                     "NUM_STREAMS": 1,
                     "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
-                    "ENABLE_CPU_PINNING": False,
+                    # Alone on its cores, a thread stays on one; others would be pinned to the same.
+                    "ENABLE_CPU_PINNING": self.threads == available_cores(),
                 },
             )
             self._requests[size] = compiled.create_infer_request()
