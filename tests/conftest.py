@@ -1,8 +1,12 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# onnxruntime, an independent check of exported files, would send usage statistics.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 SCD = Path(__file__).parents[1].parent / "shared" / "data" / "scd"
 WEIGHTS = SCD.parents[1] / "weights"

@@ -10,9 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import openvino
-
 from cinesr.errors import ModelError
+from cinesr.upscaling.runtime import openvino
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "fidelity-x4"

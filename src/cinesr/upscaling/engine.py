@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from cinesr.errors import ModelError
 from cinesr.upscaling.catalogue import Model, read_graph
+from cinesr.upscaling.runtime import openvino
 
 Image = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
