@@ -1,7 +1,6 @@
 """Which pixels are in which batch, and what was done to them."""
 
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -199,15 +198,6 @@ class TestCrops:
             for method in ("bicubic", "thesis")
         }
         assert sharpness == expected
-
-    @pytest.mark.parametrize("first", [0, 7])
-    def test_batches_come_in_order_from_a_step_on(self, first: int) -> None:
-        stream = CropStream(slices_of(smooth_noise(32, 32)), config_of(noise=0.1))
-        batches = stream.batches(first)
-        for step, (low, high) in enumerate(islice(batches, 12), first):
-            assert np.array_equal(low, stream.batch(step)[0])
-            assert np.array_equal(high, stream.batch(step)[1])
-        batches.close()
 
     def test_without_variation_the_draws_are_these(self) -> None:
         """Written out: what is off draws nothing, so old runs resume to the same crops."""

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,19 @@ from cinesr.learning.config import (
     VariationConfig,
     build,
 )
-from cinesr.learning.dataset import find_people, load_slices, read_split, validation_pairs
-from cinesr.learning.training import train
+from cinesr.learning.crops import CropStream
+from cinesr.learning.dataset import (
+    Material,
+    SliceSet,
+    Split,
+    find_people,
+    load_slices,
+    read_split,
+    validation_pairs,
+)
+from cinesr.learning.log import TIMES
+from cinesr.learning.pace import Pace
+from cinesr.learning.training import TrainingRun, _Epochs, train
 
 Tiny = Callable[..., TrainingConfig]
 
@@ -53,6 +65,10 @@ def events_of(folder: Path) -> list[Event]:
             events.append(Event.FromString(content[start + 12 : start + 12 + length]))
             start += length + 16
     return events
+
+
+def without_times(row: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in row.items() if key not in TIMES}
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
@@ -111,7 +127,7 @@ def test_a_run_leaves_everything(finished: TrainingConfig) -> None:
 
 def test_the_log_tells_how_it_went(finished: TrainingConfig) -> None:
     rows = rows_of(Path(finished.output))
-    assert list(rows[0]) == ["epoch", "step", "loss", "learning_rate", "seconds", *SCORES]
+    assert list(rows[0]) == ["epoch", "step", "loss", "learning_rate", *TIMES, *SCORES]
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, 15), (2, 30), (3, 45)]
     # Warm-up over 5 steps, then half a cosine over the other 40.
     rates = [3e-3 * (1 + np.cos(np.pi * (step - 5) / 40)) / 2 for step in (15, 30, 45)]
@@ -120,6 +136,9 @@ def test_the_log_tells_how_it_went(finished: TrainingConfig) -> None:
         assert row["psnr"] == pytest.approx((row["psnr_bicubic"] + row["psnr_thesis"]) / 2)
         assert row["ssim"] == pytest.approx((row["ssim_bicubic"] + row["ssim_thesis"]) / 2)
         assert row["seconds"] > 0
+        # The first step of an epoch, which may compile, takes part in its seconds alone.
+        assert row["steps_per_second"] > 14 / row["seconds"]
+        assert 0 <= row["device_busy"] <= 1
 
 
 def test_it_learns(finished: TrainingConfig) -> None:
@@ -152,6 +171,109 @@ def test_a_run_from_before_a_key_was_known_goes_on(
     varied = replace(finished, output=str(folder), variation=VariationConfig(zoom=2.0))
     with pytest.raises(ConfigError, match=r"these differ: variation\.zoom\."):
         train(varied, resume=True)
+
+
+def test_a_run_from_before_its_pace_was_logged_goes_on(
+    finished: TrainingConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(finished.output, folder)
+    with np.load(folder / "state.npz") as arrays:
+        held = dict(arrays)
+    # As if it had been stopped after two epochs, of which the older log knew the seconds alone.
+    history = [
+        {key: value for key, value in row.items() if key not in TIMES[1:]}
+        for row in json.loads(str(held["history"]))[:2]
+    ]
+    np.savez(folder / "state.npz", **(held | {"history": np.array(json.dumps(history))}))
+    train(replace(finished, output=str(folder)), resume=True)
+    with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["device_busy"] == "" for row in rows] == [True, True, False]
+    assert all(row["psnr"] and row["seconds"] for row in rows)
+
+
+class TestPace:
+    """How fast a run tells that it goes."""
+
+    def test_each_step_is_told_with_its_pace(self, tiny: Tiny) -> None:
+        told: list[Pace] = []
+        done: list[int] = []
+
+        def progress(what: str, step: int, _: int) -> None:
+            if what == "training":
+                # The pace comes first, so that both can be shown together.
+                assert len(told) == len(done) + 1
+                done.append(step)
+
+        folder = train(tiny(), progress=progress, watch=told.append)
+        assert done == [1, 2, 3, 4, 5, 6]
+        assert [pace.epoch for pace in told] == [1, 1, 1, 2, 2, 2]
+        assert [pace.steps for pace in told] == [1, 1, 2] * 2
+        assert [pace.epoch_done for pace in told] == [False, False, True] * 2
+        logged = [(row["steps_per_second"], row["device_busy"]) for row in rows_of(folder)]
+        assert logged == [
+            (pace.steps_per_second, pace.device_busy) for pace in told if pace.epoch_done
+        ]
+
+    def test_slow_input_shows(self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+        prepared = CropStream.batch
+
+        def slow(stream: CropStream, step: int) -> object:
+            time.sleep(0.05)
+            return prepared(stream, step)
+
+        plan = replace(tiny().optimisation, epochs=1, steps_per_epoch=40)
+        monkeypatch.setattr(CropStream, "batch", slow)
+        (row,) = rows_of(train(tiny(optimisation=plan)))
+        # Some ten batches lie ready when the steps begin; the other thirty come at 20 a second.
+        assert row["steps_per_second"] < 20 * 40 / 25
+        assert row["device_busy"] < 0.5
+
+    def test_no_callback_makes_keras_read_the_loss_of_every_step(self) -> None:
+        """Keras waits for the device to give a callback for the end of a step its loss."""
+        for name in ("on_train_batch_end", "on_batch_end"):
+            assert getattr(_Epochs, name) is getattr(keras.callbacks.Callback, name)
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "optimizer"),
+    [
+        (
+            NetworkConfig("seed", scale=2, filters=4, blocks=1),
+            LossConfig("perceptual", layer="block1_conv2"),
+            "adam",
+        ),
+        (NetworkConfig("residual", scale=2, filters=16, blocks=1), LossConfig("mae"), "muon"),
+        (NetworkConfig("wide", scale=2, filters=16, blocks=1), LossConfig("lpips"), "muon"),
+    ],
+)
+def test_bfloat16_is_for_multiplying_and_float32_for_what_is_kept(
+    network: NetworkConfig, loss: LossConfig, optimizer: str, tiny: Tiny
+) -> None:
+    plan = replace(tiny().optimisation, precision="bfloat16", ema=0.9, optimizer=optimizer)
+    config = tiny(network=network, loss=loss, optimisation=plan)
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    slices = SliceSet((image,), ("anna",), None)
+    material = Material(Split(("anna",), ("ben",), ()), slices, slices)
+    run = TrainingRun(config, material, lambda *_: None, lambda _: None)
+
+    used = {layer.compute_dtype for layer in run.model.layers if layer.weights}
+    assert "bfloat16" in used
+    kept = [*run.model.variables, *run.model.optimizer.variables]
+    # Counters of steps are whole numbers.
+    assert {keras.backend.standardize_dtype(it.dtype) for it in kept if it.shape} == {"float32"}
+    averages = run.model.optimizer._model_variables_moving_average
+    assert len(averages) == len(run.model.trainable_variables)
+    assert {layer.compute_dtype for layer in run.result.layers} == {"float32"}
+
+    low, high = np.ones((1, 32, 32, 1), np.float32), np.zeros((1, 64, 64, 1), np.float32)
+    output = run.model(low, training=True)
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+    value = run.model.compute_loss(y=high, y_pred=output)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    assert set(run.validate()) == {"psnr", "ssim", "psnr_bicubic", "ssim_bicubic"}
 
 
 class TestStart:
@@ -197,7 +319,7 @@ def test_the_card_says_what_the_model_is(finished: TrainingConfig) -> None:
     assert card["multiply_adds_per_output_pixel"] == (25 * 8 + 27 * 64 + 9 * 8 * 4 + 25 * 4) / 4
     assert card["loss"]["name"] == "mae"
     assert card["optimisation"]["used_precision"] == "float32"
-    assert card["validation"]["psnr"] == pytest.approx(rows[-1]["psnr"])
+    assert card["validation"] == pytest.approx(without_times(rows[-1]))
     assert set(card["versions"]) == {"cinesr", "python", "keras", "backend", "numpy"}
     assert card["versions"]["backend"] == keras.backend.backend()
     assert "Not for diagnosis" in card["intended_use"]
@@ -212,7 +334,7 @@ def test_tensorboard_reads_every_epoch(finished: TrainingConfig) -> None:
         if event.summary.value
     }
     for row in rows_of(Path(finished.output)):
-        for key in ("loss", "learning_rate", *SCORES):
+        for key in ("loss", "learning_rate", *TIMES, *SCORES):
             assert scalars[key, int(row["step"])] == pytest.approx(row[key], rel=1e-5)
 
 
@@ -353,8 +475,7 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
         for key in set(ours) - {"history"}:
             assert np.array_equal(ours[key], theirs[key]), key
     for ours, theirs in zip(rows_of(whole), rows_of(resumed), strict=True):
-        del ours["seconds"], theirs["seconds"]
-        assert ours == theirs
+        assert without_times(ours) == without_times(theirs)
     # TensorBoard hides the steps that are done again, and only those.
     starts = [e.step for e in events_of(resumed) if e.session_log.status == SessionLog.START]
     assert starts == [1, 4]

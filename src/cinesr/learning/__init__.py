@@ -17,7 +17,7 @@ def require_training_packages() -> None:
         CinesrError: A package of the extra `train` is not installed.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")
-    needed = ("keras", backend, "onnx", "tensorboardX", "matplotlib")
+    needed = ("keras", backend, "onnx", "tensorboardX", "matplotlib", "threadpoolctl")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise CinesrError(

@@ -15,6 +15,7 @@ from cinesr.degradation import BLUR_SIGMA
 from cinesr.imaging.files import staged
 from cinesr.learning.config import TrainingConfig
 from cinesr.learning.dataset import Material, count_summary
+from cinesr.learning.log import TIMES
 
 INTENDED_USE = (
     "Research on cardiac cine balanced-SSFP MR images. Not for diagnosis: the detail that is added "
@@ -74,7 +75,7 @@ def write_card(
         "variation": config.to_dict()["variation"],
         "steps": int(history[-1]["step"]),
         "seed": config.seed,
-        "validation": {key: value for key, value in history[-1].items() if key != "seconds"},
+        "validation": {key: value for key, value in history[-1].items() if key not in TIMES},
         "training_seconds": sum(row["seconds"] for row in history),
         "versions": {
             "cinesr": __version__,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count, islice
-
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
@@ -23,6 +19,9 @@ class CropStream:
     Args:
         slices: To draw from.
         config: Says crop, batch, degradations, variations and seed.
+
+    Attributes:
+        pictures: (row, column) each: the slices, then the synthetic pictures where there are any.
     """
 
     MINIMUM_BODY = 0.5
@@ -38,17 +37,18 @@ class CropStream:
     SYNTHETIC_IMAGES = 32
 
     def __init__(self, slices: SliceSet, config: TrainingConfig) -> None:
-        self._images = slices.images
+        self._slices = len(slices.images)
         self._config, self._variation = config, config.variation
         self._recipes = [
             Degradation(method, config.network.scale) for method in config.degradation.methods
         ]
-        self._synthetic: list[Image] = []
+        self.pictures = slices.images
         if self._variation.synthetic:
             generator = np.random.default_rng([config.seed, self.SYNTHETIC_IMAGES])
             size = max(256, 2 * config.optimisation.crop)
             size -= size % config.network.scale
-            self._synthetic = [dead_leaves(generator, size) for _ in range(self.SYNTHETIC_IMAGES)]
+            leaves = (dead_leaves(generator, size) for _ in range(self.SYNTHETIC_IMAGES))
+            self.pictures = (*self.pictures, *leaves)
 
     def batch(self, step: int) -> tuple[Image, Image]:
         """The batch of a step: low (batch, row, column, 1) and high resolution, float32."""
@@ -56,16 +56,6 @@ class CropStream:
         pairs = [self._pair(generator) for _ in range(self._config.optimisation.batch_size)]
         low, high = (np.stack(side)[..., None] for side in zip(*pairs, strict=True))
         return low, high
-
-    def batches(self, first_step: int) -> Generator[tuple[Image, Image], None, None]:
-        """Batches from a step on, without end, prepared ahead beside the training."""
-        ahead = 8
-        with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
-            steps = count(first_step)
-            waiting = [pool.submit(self.batch, step) for step in islice(steps, ahead)]
-            while True:
-                waiting.append(pool.submit(self.batch, next(steps)))
-                yield waiting.pop(0).result()
 
     def _pair(self, generator: np.random.Generator) -> tuple[Image, Image]:
         scale, size = self._config.network.scale, self._config.optimisation.crop
@@ -94,8 +84,9 @@ class CropStream:
 
     def _picture(self, generator: np.random.Generator) -> Image:
         share = self._variation.synthetic
-        pictures = self._synthetic if share and generator.random() < share else self._images
-        return pictures[generator.integers(len(pictures))]
+        if share and generator.random() < share:
+            return self.pictures[generator.integers(self._slices, len(self.pictures))]
+        return self.pictures[generator.integers(self._slices)]
 
     def _varied(self, image: Image, generator: np.random.Generator) -> tuple[Image, int]:
         """A picture as it is cropped, and how many low-resolution pixels of its border are not."""
@@ -117,7 +108,7 @@ class CropStream:
         return np.asarray(gaussian_filter(low, generator.uniform(0.0, largest, 2), mode="nearest"))
 
     def _shows_body(self, image: Image) -> bool:
-        return bool(np.mean(image > self.AIR) >= self.MINIMUM_BODY)
+        return bool(np.count_nonzero(image > self.AIR) >= self.MINIMUM_BODY * image.size)
 
     def _magnified(self, image: Image, zoom: float, generator: np.random.Generator) -> Image:
         """A random part of a slice, magnified to the size of the slice."""

@@ -8,12 +8,12 @@ so no state of a random generator has to be kept.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,27 @@ from cinesr.learning.dataset import (
     read_split,
     validation_pairs,
 )
-from cinesr.learning.hardware import fast_precision
+from cinesr.learning.hardware import exact_float32, fast_precision, input_processes
+from cinesr.learning.log import Log, Row
 from cinesr.learning.losses import build_loss
 from cinesr.learning.networks import build_network, multiply_adds
 from cinesr.learning.optimizers import build_optimizer
+from cinesr.learning.pace import Pace, PaceMeter
+from cinesr.learning.prefetch import Prefetcher, one_blas_thread
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
-Row = dict[str, float]
+Watch = Callable[[Pace], None]
+"""Called with how fast an epoch goes."""
 
 
 def train(
-    config: TrainingConfig, *, resume: bool = False, progress: Progress | None = None
+    config: TrainingConfig,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Path:
     """Trains a network, validates it after every epoch, and leaves a model with its card.
 
@@ -55,6 +63,7 @@ def train(
         resume: Continue a run that was stopped, from its last whole epoch. The result is the same,
             bit for bit on the same machine, as if it had not been stopped.
         progress: Called while people are read ("reading") and steps are done ("training").
+        watch: Called before it, for each step, with how fast the epoch goes.
 
     Returns:
         The folder of the run.
@@ -64,7 +73,7 @@ def train(
         OutputError: The folder holds a run already, or cannot be written.
         CinesrError: The scans cannot be read.
     """
-    report = progress or (lambda *_: None)
+    report, watch = progress or (lambda *_: None), watch or (lambda _: None)
     folder = Path(config.output)
     people = find_people(*map(Path, (config.data.folder, *config.data.also)))
     split = read_split(config.data, people, seed=config.seed)
@@ -75,7 +84,7 @@ def train(
 
     learn = load_slices(people, split.train, config=config, progress=reading)
     check = load_slices(people, split.validation, config=config, progress=reading)
-    TrainingRun(config, Material(split, learn, check), report).fit(folder)
+    TrainingRun(config, Material(split, learn, check), report, watch).fit(folder)
     return folder
 
 
@@ -147,10 +156,13 @@ class TrainingRun:
         config: Everything that decides the run.
         material: What it learns from and is checked on.
         report: Called while steps are done.
+        watch: Called with how fast that goes.
     """
 
-    def __init__(self, config: TrainingConfig, material: Material, report: Progress) -> None:
-        self.config, self.material, self.report = config, material, report
+    def __init__(
+        self, config: TrainingConfig, material: Material, report: Progress, watch: Watch
+    ) -> None:
+        self.config, self.material, self.report, self.watch = config, material, report, watch
         self.precision = fast_precision(config.optimisation.precision)
         self.history: list[Row] = []
         keras.utils.set_random_seed(config.seed)
@@ -171,24 +183,31 @@ class TrainingRun:
             self._update_result()
             self.leave_model(folder)
             return
-        stream = CropStream(self.material.learn, self.config).batches(done * plan.steps_per_epoch)
-        with _Log(folder, self.history) as log:
-            # The generator is closed on the way out, so that its thread ends with the training.
-            try:
+        with one_blas_thread(), Log(folder, self.history) as log:
+            crops = Prefetcher(
+                CropStream(self.material.learn, self.config),
+                first_step=done * plan.steps_per_epoch,
+                processes=input_processes(),
+            )
+            # Whoever prepares crops leaves with the training, also when it fails.
+            with closing(crops.batches()) as batches:
                 self.model.fit(
-                    stream,
+                    batches,
                     steps_per_epoch=plan.steps_per_epoch,
                     initial_epoch=done,
                     epochs=plan.epochs,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[_Epochs(self, folder, log)],
+                    callbacks=[_Epochs(self, folder, log, PaceMeter(lambda: crops.seconds_waited))],
                 )
-            finally:
-                stream.close()
 
-    def end_epoch(self, loss: float, seconds: float) -> Row:
+    def end_epoch(self, loss: float, seconds: float, pace: Pace) -> Row:
         """Validates the network as it stands and records the epoch.
+
+        Args:
+            loss: Mean over the epoch.
+            seconds: That its steps took.
+            pace: At which they went.
 
         Raises:
             CinesrError: The training diverged.
@@ -202,7 +221,9 @@ class TrainingRun:
         steps = (len(self.history) + 1) * self.config.optimisation.steps_per_epoch
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row: Row = {"epoch": len(self.history) + 1, "step": steps, "loss": loss}
-        row |= {"learning_rate": rate, "seconds": seconds} | self.validate()
+        row |= {"learning_rate": rate, "seconds": seconds}
+        row |= {"steps_per_second": pace.steps_per_second, "device_busy": pace.device_busy}
+        row |= self.validate()
         self.history.append(row)
         return row
 
@@ -213,9 +234,8 @@ class TrainingRun:
         """
         scores: dict[str, list[tuple[float, float]]] = {}
         for method, low, high in validation_pairs(self.material.check, self.config):
-            output = np.asarray(
-                keras.ops.convert_to_numpy(self.result.predict_on_batch(low[None, ..., None]))
-            )[0, ..., 0]
+            with exact_float32():
+                output = np.asarray(self.result.predict_on_batch(low[None, ..., None]))[0, ..., 0]
             brightest = float(high.max())
             quality = (
                 psnr(high, output, data_range=brightest),
@@ -304,65 +324,37 @@ def _first_weights(folder: Path, network: keras.Model) -> list[Any]:
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells how far the run is, and ends each epoch with a validation and a checkpoint."""
+    """Tells how far the run is, and ends each epoch with a validation and a checkpoint.
 
-    def __init__(self, run: TrainingRun, folder: Path, log: _Log) -> None:
+    Steps are counted when they begin. A callback for their end would be given their loss, and Keras
+    would wait for the device after every step to read it.
+    """
+
+    def __init__(self, run: TrainingRun, folder: Path, log: Log, meter: PaceMeter) -> None:
         super().__init__()
-        self._run, self._folder, self._log = run, folder, log
+        self._run, self._folder, self._log, self._meter = run, folder, log, meter
         self._steps = run.config.optimisation.steps_per_epoch
         self._total = self._steps * run.config.optimisation.epochs
         self._started = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.perf_counter()
+        self._meter.begin_epoch(epoch + 1)
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        done = len(self._run.history) * self._steps + batch + 1
-        self._run.report("training", done, self._total)
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch:
+            self._tell(self._meter.pace(batch), batch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss = float((logs or {})["loss"])
-        row = self._run.end_epoch(loss, time.perf_counter() - self._started)
+        seconds = time.perf_counter() - self._started
+        pace = self._meter.pace(self._steps, epoch_done=True)
+        self._tell(pace, self._steps)
+        row = self._run.end_epoch(float((logs or {})["loss"]), seconds, pace)
         # Logged first: a row too many is dropped when the epoch is done again, one too few is lost.
         self._log.add(row)
         self._run.save(self._folder / "state.npz")
         self._run.leave_model(self._folder)
 
-
-class _Log:
-    """`log.csv`, one row per epoch, and TensorBoard event files.
-
-    Args:
-        folder: Of the run.
-        history: Rows of the epochs before this start. Rows of an epoch whose checkpoint was not
-            written are dropped from the table, because it is done again.
-    """
-
-    def __init__(self, folder: Path, history: list[Row]) -> None:
-        from tensorboardX import SummaryWriter
-
-        self._path = folder / "log.csv"
-        self._rows = list(history)
-        done = int(history[-1]["step"]) if history else 0
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._board.close()
-
-    def add(self, row: Row) -> None:
-        """Records an epoch."""
-        self._rows.append(row)
-        with (
-            staged(self._path, overwrite=True) as part,
-            part.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            writer.writeheader()
-            writer.writerows(self._rows)
-        for key, value in row.items():
-            if key not in ("epoch", "step"):
-                self._board.add_scalar(key, value, int(row["step"]))
-        self._board.flush()
+    def _tell(self, pace: Pace, done: int) -> None:
+        self._run.watch(pace)
+        self._run.report("training", len(self._run.history) * self._steps + done, self._total)
