@@ -23,9 +23,9 @@ FEWEST_REPEATS = 7
 PRODUCT_SIDE = 2048
 """Of the square matrices whose product measures the machine: 48 MB, so that caches do not hold it
 all, and long enough that starting threads costs nothing."""
-PAUSE_SECONDS = 0.02
-"""Before each rival's turn. Thread pools look for more work for some milliseconds after they have
-finished; the next rival would pay for it."""
+PAUSE_SECONDS = 0.1
+"""Before each rival's turn. OpenBLAS's threads look for more work for 2^26 clock cycles after they
+have finished, some 30 ms; the next rival would pay for it, and was seen to take twice as long."""
 PACKAGES = (
     *("numpy", "openvino", "onnxruntime", "onnx", "keras", "jax", "torch"),
     *("opencv-python-headless", "pydicom", "nibabel"),
