@@ -404,6 +404,42 @@ def models(as_json: bool, quiet: bool) -> None:
 
 
 @main.command()
+@click.argument("inputs", nargs=-1, type=path_type, metavar="[INPUT]...")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: any that is free]")
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+@spacing_option
+@quiet_option
+def view(
+    inputs: tuple[Path, ...],
+    port: int | None,
+    no_browser: bool,
+    spacing: tuple[float, float] | None,
+    quiet: bool,
+) -> None:
+    """Look at scans and upscale them, on a page that only this computer can open.
+
+    INPUT is what `cinesr upscale` takes; more can be dropped onto the page. Ctrl-C ends it.
+    """
+    from cinesr.viewer import require_viewer_packages
+
+    require_viewer_packages()
+    from cinesr.viewer.serve import serve
+
+    def tell_address(address: str) -> None:
+        click.echo(address)
+        _talk(quiet)("Nothing leaves this computer. Ctrl-C ends the page.")
+
+    serve(
+        list(inputs),
+        port=port or 0,
+        open_browser=not no_browser,
+        spacing_mm=spacing,
+        tell_address=tell_address,
+        tell_error=tell_error,
+    )
+
+
+@main.command()
 @click.argument("config", type=path_type)
 @click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
 @quiet_option

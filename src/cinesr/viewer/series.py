@@ -1,0 +1,181 @@
+"""An open series: its frames, and all that the page is told about it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cinesr.imaging.cine import Cine, IntensityRule
+from cinesr.imaging.files import natural_suffix
+from cinesr.upscaling.checks import Check
+from cinesr.viewer.frames import Encoding, Place
+from cinesr.viewer.spool import Spool
+
+SAMPLES = 5
+"""So many frames, spread over the cine, tell how it is best shown."""
+SAMPLE_SIDE = 256
+WINDOW_PERCENTILES = (0.1, 99.9)
+
+Kind = Literal["input", "result", "bicubic"]
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a series was made from another.
+
+    Args:
+        parent: The id of the input.
+        model: Its name; None for bicubic interpolation.
+        scale: Output pixels per input pixel.
+        checks: Of the result.
+        rule: The intensities of the whole input.
+        method: The degradation that should lead back to the input.
+        record: What `run.json` holds.
+    """
+
+    parent: str
+    model: str | None
+    scale: int
+    checks: tuple[Check, ...]
+    rule: IntensityRule
+    method: str
+    record: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Series:
+    """An open series.
+
+    Args:
+        cine: Its frames are those of the spool.
+        spool: Where its frames lie.
+        encoding: How they travel.
+        window: Stored values to show as black and white.
+        value_range: Smallest and largest stored value.
+        kind: Where it came from.
+        origin: How it was made, if it was made here.
+        upload: The id of the upload that it came with.
+        truth: The id of the series that it should look like.
+        id: Random.
+    """
+
+    cine: Cine
+    spool: Spool
+    encoding: Encoding
+    window: Span
+    value_range: Span
+    kind: Kind = "input"
+    origin: Origin | None = None
+    upload: str | None = None
+    truth: str | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    @property
+    def suffix(self) -> str:
+        """Of a file of this series; empty for a folder of DICOM."""
+        return natural_suffix(self.cine)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the page."""
+        cine, origin = self.cine, self.origin
+        column, row, step = cine.geometry.spacing_mm
+        spacing = {"row": row, "column": column, "slice": step}
+        return {
+            "id": self.id,
+            "name": cine.name,
+            "kind": self.kind,
+            "shape": list(cine.shape),
+            "spacing_mm": spacing if cine.geometry.is_known else None,
+            "frame_time_ms": _frame_time_ms(cine),
+            "dtype": cine.dtype.name,
+            "window": {"low": self.window[0], "high": self.window[1]},
+            "value_range": {"low": self.value_range[0], "high": self.value_range[1]},
+            "suffix": self.suffix,
+            "parent": origin.parent if origin else None,
+            "model": origin.model if origin else None,
+            "scale": origin.scale if origin else None,
+            "truth": self.truth,
+            "notes": list(cine.notes),
+            "checks": [
+                {"name": check.name, "finding": check.finding, "warning": check.warning}
+                for check in (origin.checks if origin else ())
+            ],
+            "derivation": cine.derivation.description if cine.derivation else None,
+            "origin_mm": cine.geometry.affine().tolist(),
+            "bytes": 2 * int(np.prod(cine.shape, dtype=np.int64)),
+        }
+
+
+def _frame_time_ms(cine: Cine) -> float | None:
+    steps = np.diff(cine.times_ms)
+    is_timed = bool(steps.size and np.isfinite(steps).all() and steps.max() > 0)
+    return float(steps.mean()) if is_timed else None
+
+
+def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Series:
+    """Opens a cine that was read from files.
+
+    A file that is decoded as a whole is spooled now, while it is at hand; the frames of DICOM are
+    read one by one, each when it is asked for.
+
+    Args:
+        cine: As opened; its frames are not read yet.
+        folder: For the spool.
+        upload: The id of the upload that it came with.
+
+    Raises:
+        CinesrError: Its file is broken.
+        OSError: No room on the disk.
+    """
+    spool = Spool(folder, cine.frames)
+    every = [divmod(number, cine.shape[1]) for number in range(cine.shape[0] * cine.shape[1])]
+    samples = [every[at] for at in np.unique(np.linspace(0, len(every) - 1, SAMPLES).astype(int))]
+    try:
+        measured = measure(spool, every if natural_suffix(cine) else samples)
+        window = shown_window(spool, samples)
+    except BaseException:
+        spool.discard()
+        raise
+    low, high = measured
+    if cine.dtype.kind == "f" and cine.value_range and np.isfinite(cine.value_range).all():
+        low, high = cine.value_range
+    return Series(
+        replace(cine, frames=spool.lazy_frames()),
+        spool,
+        Encoding.of(cine.dtype, low=low, high=high),
+        window,
+        measured,
+        upload=upload,
+    )
+
+
+def measure(spool: Spool, places: Sequence[Place]) -> Span:
+    """Smallest and largest finite value of some frames, 0 and 1 where there is none."""
+    lows, highs = [], []
+    for place in places:
+        frame = spool.read(*place)
+        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
+            frame = frame[np.isfinite(frame)]
+        if frame.size:
+            lows.append(float(frame.min()))
+            highs.append(float(frame.max()))
+    return (min(lows), max(highs)) if lows else (0.0, 1.0)
+
+
+def shown_window(spool: Spool, places: Sequence[Place]) -> Span:
+    """Which stored values to show as black and white: a few spikes must not dim the tissue."""
+    parts = []
+    for place in places:
+        frame = spool.read(*place)
+        rows, columns = (max(1, size // SAMPLE_SIDE) for size in frame.shape)
+        parts.append(frame[::rows, ::columns].ravel().astype(np.float64))
+    values = np.concatenate(parts)
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, WINDOW_PERCENTILES) if values.size else (0.0, 1.0)
+    return float(low), float(high) if high > low else float(low) + 1.0
