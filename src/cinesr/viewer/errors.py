@@ -22,3 +22,12 @@ class RequestError(CinesrError):
 def not_there(what: str, name: str) -> RequestError:
     """For something that was removed, or never was."""
     return RequestError(f"There is no {what} {name!r} (any more).", status=404)
+
+
+def no_room() -> RequestError:
+    """For a full disk."""
+    return RequestError(
+        "There is no room left on the disk for temporary files.",
+        hint="Close some series, or make room and try again.",
+        status=507,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,19 +34,17 @@ class Origin:
         parent: The id of the input.
         model: Its name; None for bicubic interpolation.
         scale: Output pixels per input pixel.
-        checks: Of the result.
-        rule: The intensities of the whole input.
         method: The degradation that should lead back to the input.
         record: What `run.json` holds.
+        checks: Of the result.
     """
 
     parent: str
     model: str | None
     scale: int
-    checks: tuple[Check, ...]
-    rule: IntensityRule
     method: str
     record: dict[str, Any]
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(eq=False)
@@ -80,6 +79,15 @@ class Series:
     def suffix(self) -> str:
         """Of a file of this series; empty for a folder of DICOM."""
         return natural_suffix(self.cine)
+
+    @cached_property
+    def rule(self) -> IntensityRule:
+        """Of the whole cine, measured when it is first needed.
+
+        Raises:
+            UnfitImageError: A frame holds NaN or Inf, or the whole cine is one constant value.
+        """
+        return IntensityRule.of(self.cine)
 
     def to_dict(self) -> dict[str, Any]:
         """For the page."""
@@ -130,12 +138,11 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
         upload: The id of the upload that it came with.
 
     Raises:
-        CinesrError: Its file is broken.
-        OSError: No room on the disk.
+        CinesrError: Its file is broken, or there is no room on the disk.
     """
-    spool = Spool(folder, cine.frames)
-    every = [divmod(number, cine.shape[1]) for number in range(cine.shape[0] * cine.shape[1])]
-    samples = [every[at] for at in np.unique(np.linspace(0, len(every) - 1, SAMPLES).astype(int))]
+    spool = Spool(folder, cine.shape, cine.dtype, cine.frame)
+    samples = sampled_places(cine)
+    every = list(np.ndindex(cine.shape[:2]))
     try:
         measured = measure(spool, every if natural_suffix(cine) else samples)
         window = shown_window(spool, samples)
@@ -153,6 +160,13 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
         measured,
         upload=upload,
     )
+
+
+def sampled_places(cine: Cine) -> list[Place]:
+    """A few frames, from the first phase and slice to the last ones."""
+    frames = cine.shape[0] * cine.shape[1]
+    spread = np.linspace(0, frames - 1, min(SAMPLES, frames)).astype(int)
+    return [(int(at) // cine.shape[1], int(at) % cine.shape[1]) for at in spread]
 
 
 def measure(spool: Spool, places: Sequence[Place]) -> Span:

@@ -6,12 +6,12 @@ import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from cinesr.imaging.cine import Frame, LazyFrames
-from cinesr.viewer.errors import RequestError
+from cinesr.viewer.errors import RequestError, no_room
 
 
 class Spool:
@@ -22,13 +22,21 @@ class Spool:
 
     Args:
         folder: Where to make the file.
-        frames: What gives a frame when it is asked for the first time; for a series that is
-            written frame by frame, only its shape and dtype count.
+        shape: (time, slice, row, column).
+        dtype: Of the frames.
+        compute: Gives a frame that is asked for before it was written; a series that is written
+            frame by frame needs none.
     """
 
-    def __init__(self, folder: Path, frames: LazyFrames | np.ndarray[Any, Any]) -> None:
-        self.shape, self.dtype = frames.shape, frames.dtype
-        self._frames = frames
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, int, int, int],
+        dtype: np.dtype[Any],
+        compute: Callable[[int, int], Frame] | None = None,
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._compute = compute
         self._path = folder / f"{secrets.token_hex(8)}.frames"
         self._frame_bytes = self.shape[2] * self.shape[3] * self.dtype.itemsize
         self._is_written = np.zeros(self.shape[:2], dtype=bool)
@@ -43,8 +51,8 @@ class Spool:
             CinesrError: Its file is broken.
         """
         with self._lock:
-            if not self._is_written[time, slice_index]:
-                frame = np.asarray(self._frames[time, slice_index])
+            if self._compute and not self._is_written[time, slice_index]:
+                frame = self._compute(time, slice_index)
                 self.write(time, slice_index, frame)
                 return frame
         with self._opened("rb") as file:
@@ -56,12 +64,14 @@ class Spool:
         """Keeps a frame.
 
         Raises:
-            RequestError: The series was closed meanwhile.
-            OSError: No room on the disk.
+            RequestError: The series was closed meanwhile, or there is no room.
         """
-        with self._opened("r+b") as file:
-            file.seek(self._offset(time, slice_index))
-            file.write(np.ascontiguousarray(frame, dtype=self.dtype).data)
+        try:
+            with self._opened("r+b") as file:
+                file.seek(self._offset(time, slice_index))
+                file.write(np.ascontiguousarray(frame, dtype=self.dtype).data)
+        except OSError as error:
+            raise no_room() from error
         self._is_written[time, slice_index] = True
 
     def lazy_frames(self, before: Callable[[], None] | None = None) -> LazyFrames:
@@ -76,8 +86,7 @@ class Spool:
                 before()
             return self.read(time, slice_index)
 
-        time, slices, rows, columns = self.shape
-        return LazyFrames((time, slices, rows, columns), self.dtype, read)
+        return LazyFrames(self.shape, self.dtype, read)
 
     def discard(self) -> None:
         """Removes the file; whoever reads from now on is told that the series is closed."""
@@ -86,7 +95,7 @@ class Spool:
     def _offset(self, time: int, slice_index: int) -> int:
         return (time * self.shape[1] + slice_index) * self._frame_bytes
 
-    def _opened(self, mode: str) -> Any:
+    def _opened(self, mode: Literal["rb", "r+b"]) -> BinaryIO:
         try:
             return self._path.open(mode)
         except FileNotFoundError as error:
