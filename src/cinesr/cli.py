@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -137,6 +138,7 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
         words = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
         talk(f"{name:>10}: {words}")
     talk("The phantom is drawn, so these figures say that it works, not how well on people.")
+    talk(f"Look at it: cinesr view {shlex.quote(str(output))}")
     for path in found["pictures"]:
         click.echo(path)
 

@@ -25,7 +25,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cinesr import __version__
-from cinesr.errors import CinesrError, OutputError
+from cinesr.errors import CinesrError
 from cinesr.upscaling.catalogue import DEFAULT_MODEL, models
 from cinesr.viewer.comparing import compare_frame, compare_series, consistency
 from cinesr.viewer.downloads import packed
@@ -281,9 +281,7 @@ def _told(_: Request, error: Exception) -> Response:
     """An error of ours in words."""
     if not isinstance(error, CinesrError):
         raise error
-    status = 507 if isinstance(error, OutputError) else 422
-    if isinstance(error, RequestError):
-        status = error.status
+    status = error.status if isinstance(error, RequestError) else 422
     return JSONResponse({"error": error.message, "hint": error.hint}, status)
 
 

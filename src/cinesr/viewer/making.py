@@ -48,7 +48,6 @@ def upscale_series(store: Store, parent: Series, model: Model, job: Job) -> str:
     try:
         for time, slice_index, frame in found.cine.iter_frames():
             spool.write(time, slice_index, frame)
-            job.go_on()
         result = _result(parent, found, spool, upscaler)
         store.add(result)
     except BaseException:
@@ -119,8 +118,8 @@ def _record(cine: Cine, found: Upscaled, upscaler: Upscaler) -> dict[str, Any]:
 
 def made_name(name: str, how: str) -> str:
     """The name of what was made from a file or series: `low.nii.gz` gives `low_HOW.nii.gz`."""
-    suffix = suffix_of(name)
-    return f"{name[: len(name) - len(suffix)]}_{how}{suffix}"
+    end = len(name) - len(suffix_of(name))
+    return f"{name[:end]}_{how}{name[end:]}"
 
 
 def bicubic_series(store: Store, parent: Series, scale: int) -> Series:

@@ -111,31 +111,29 @@ class Uploads:
         Raises:
             RequestError: A path that leads elsewhere, too much, or no such upload.
         """
-        upload = self._open_one(upload_id)
-        target = upload.folder.joinpath(*clean_parts(path))
-        limit = self.limits.file_bytes
-        if announced > limit:
-            raise _too_much(f"{path} has {announced} bytes; a file may have {limit}")
-        self._reserve(upload, files=1)
-        upload.receiving += 1
+        upload = self._taken(upload_id, to_seal=False)
         received, pending = 0, bytearray()
         try:
-            with _created(target, path) as file:
+            limit = self.limits.file_bytes
+            if announced > limit:
+                raise _too_much(f"{path} has {_size(announced)}; a file may have {_size(limit)}")
+            with _created(upload.folder.joinpath(*clean_parts(path)), path) as file:
                 async for chunk in chunks:
+                    self._reserve(upload, bytes_=len(chunk))
                     received += len(chunk)
                     if received > limit:
-                        raise _too_much(f"{path} has more than {limit} bytes")
-                    self._reserve(upload, bytes_=len(chunk))
+                        raise _too_much(f"{path} has more than {_size(limit)}")
                     pending += chunk
                     if len(pending) >= WRITE_BYTES:
                         await to_thread.run_sync(file.write, bytes(pending))
                         pending.clear()
-                file.write(pending)
+                await to_thread.run_sync(file.write, pending)
         except BaseException:
             self._reserve(upload, bytes_=-received, files=-1)
             raise
         finally:
-            upload.receiving -= 1
+            with self._lock:
+                upload.receiving -= 1
 
     def seal(self, upload_id: str) -> Upload:
         """Ends an upload: nothing can be added any more.
@@ -143,11 +141,7 @@ class Uploads:
         Raises:
             RequestError: There is none of this id, it was sealed before, or is still coming in.
         """
-        upload = self._open_one(upload_id)
-        if upload.receiving:
-            raise RequestError("A file of the upload is still coming in.", status=409)
-        upload.is_sealed = True
-        return upload
+        return self._taken(upload_id, to_seal=True)
 
     def unpack(self, upload: Upload) -> Path:
         """Unpacks the zips in a sealed upload; gives what is to be opened.
@@ -183,24 +177,34 @@ class Uploads:
             upload = self._uploads.pop(upload_id)
         shutil.rmtree(upload.folder, ignore_errors=True)
 
-    def _open_one(self, upload_id: str) -> Upload:
+    def _taken(self, upload_id: str, *, to_seal: bool) -> Upload:
+        """An upload for one more file, counted already, or to be sealed."""
         with self._lock:
             if upload_id not in self._uploads:
                 raise not_there("upload", upload_id)
             upload = self._uploads[upload_id]
             if upload.is_sealed:
                 raise RequestError("The upload is complete; begin another.", status=409)
+            if to_seal and upload.receiving:
+                raise RequestError("A file of the upload is still coming in.", status=409)
+            if not to_seal and self._files() >= self.limits.files:
+                raise _too_much(f"all uploads together may have {self.limits.files} files")
             upload.last_used = time.monotonic()
+            upload.is_sealed = to_seal
+            upload.receiving += not to_seal
+            upload.files += not to_seal
         return upload
 
-    def _reserve(self, upload: Upload, *, bytes_: int = 0, files: int = 0) -> None:
+    def _files(self) -> int:
+        return sum(upload.files for upload in self._uploads.values())
+
+    def _reserve(self, upload: Upload, *, bytes_: int, files: int = 0) -> None:
         with self._lock:
-            everything = self._uploads.values()
-            total = sum(each.bytes for each in everything) + bytes_
-            count = sum(each.files for each in everything) + files
+            total = sum(each.bytes for each in self._uploads.values()) + bytes_
             if bytes_ > 0 and total > self.limits.total_bytes:
-                raise _too_much(f"all uploads together may have {self.limits.total_bytes} bytes")
-            if files > 0 and count > self.limits.files:
+                limit = _size(self.limits.total_bytes)
+                raise _too_much(f"all uploads together may have {limit}")
+            if files > 0 and self._files() + files > self.limits.files:
                 raise _too_much(f"all uploads together may have {self.limits.files} files")
             upload.bytes += bytes_
             upload.files += files
@@ -265,6 +269,13 @@ def _created(target: Path, name: str) -> Iterator[BinaryIO]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise no_room() from error
         raise RequestError(f"{name} could not be kept: {error.strerror}.") from error
+
+
+def _size(bytes_: int) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if bytes_ >= size:
+            return f"{bytes_ / size:.1f} {unit}"
+    return f"{bytes_} bytes"
 
 
 def _too_much(what: str) -> RequestError:
