@@ -10,6 +10,8 @@ import { set, state, subscribe } from "./store.js";
 const items = new Map();
 const known = new Map(); // job id -> state, to notice what has changed
 
+let isFirst = true; // What had ended before the page was there is no news.
+
 const ENDED = new Set(["done", "failed", "cancelled"]);
 
 export function startJobsList() {
@@ -32,6 +34,8 @@ function refresh() {
     }
     update(items.get(job.id), job);
   }
+  if (isFirst) state.server.jobs.forEach((job) => known.set(job.id, job.state));
+  isFirst = false;
   state.server.jobs.forEach(notice);
 }
 
@@ -66,7 +70,7 @@ export function left(seconds) {
 function notice(job) {
   const before = known.get(job.id);
   known.set(job.id, job.state);
-  if (before === job.state || before === undefined && ENDED.has(job.state)) return;
+  if (before === job.state) return;
   if (job.state === "running") announce(`${nameOf(job)} has started`);
   if (job.state === "cancelled") tell(`${nameOf(job)} was cancelled`);
   if (job.state === "failed") report({ message: job.error ?? `${nameOf(job)} failed.`, hint: job.hint });

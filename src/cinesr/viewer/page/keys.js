@@ -80,7 +80,7 @@ const pressing = (node) => node.matches("button, summary, a, input");
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("dialog") || typing(event.target)) return;
+  if (event.target.closest("dialog[open]") || typing(event.target)) return;
   if ((event.key === " " || event.key === "Enter") && pressing(event.target)) return;
   const arrow = event.key.startsWith("Arrow");
   if (event.target.matches("input") && (arrow || ["Home", "End"].includes(event.key))) return;

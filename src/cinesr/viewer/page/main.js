@@ -20,11 +20,19 @@ import { startTransport } from "./transport.js";
 import { startUpscaleDialog } from "./upscale-dialog.js";
 
 let present = new Set();
+let failuresTold = 0;
 
 function forgetClosed() {
   const now = new Set(state.server.series.map((series) => series.id));
   for (const id of present) if (!now.has(id)) forget(id);
   present = now;
+}
+
+// What the command line named and could not be opened.
+function tellFailures() {
+  const failures = state.server.failures ?? [];
+  failures.slice(failuresTold).forEach(({ error, hint }) => report({ message: error, hint }));
+  failuresTold = failures.length;
 }
 
 function startChrome() {
@@ -45,6 +53,7 @@ function startChrome() {
   subscribe(["connected"], () => { byId("lost").hidden = state.connected; });
   subscribe(["server"], () => {
     byId("version").textContent = state.server.version;
+    tellFailures();
     const [first] = state.server.opening;
     if (!byId("opening-text").textContent || byId("opening").dataset.server) {
       byId("opening").hidden = !first;

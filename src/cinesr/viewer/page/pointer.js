@@ -88,13 +88,14 @@ function fingerDistance() {
 
 function onMove(event) {
   if (!isPane(event)) return set({ cursor: null });
-  const place = locate(event);
-  const inside = place.u >= 0 && place.u < 1 && place.v >= 0 && place.v < 1;
-  set({ cursor: inside ? { u: place.u, v: place.v } : null });
-  if (!gesture || !fingers.has(event.pointerId)) return;
   const before = fingers.get(event.pointerId);
-  fingers.set(event.pointerId, event);
-  MOVES[gesture.kind](event, before, place);
+  if (gesture && before) {
+    fingers.set(event.pointerId, event);
+    MOVES[gesture.kind](event, before, locate(event));
+  }
+  // Only now, because the image may have moved below the hand.
+  const { u, v } = locate(event);
+  set({ cursor: u >= 0 && u < 1 && v >= 0 && v < 1 ? { u, v } : null });
 }
 
 const MOVES = {

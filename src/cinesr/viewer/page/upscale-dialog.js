@@ -36,7 +36,7 @@ function show() {
 }
 
 // A model that learned one recipe alone inverts that one and no scan: it stands behind a fold.
-const isForScans = (model) => (model.card.degradation?.methods ?? []).length > 1;
+const isForScans = (model) => model.card.degradation?.methods?.length !== 1;
 
 function listModels() {
   const fitting = state.server.models.filter((model) => model.scale === scale)
