@@ -18,7 +18,14 @@ from cinesr.upscaling.upscale import Upscaled, Upscaler
 from cinesr.viewer.errors import RequestError
 from cinesr.viewer.frames import Encoding
 from cinesr.viewer.jobs import Job
-from cinesr.viewer.series import Origin, Series, measure, sampled_places, shown_window
+from cinesr.viewer.series import (
+    Origin,
+    Series,
+    every_place,
+    measure,
+    sampled_places,
+    shown_window,
+)
 from cinesr.viewer.spool import Spool
 from cinesr.viewer.store import Store
 
@@ -58,7 +65,7 @@ def upscale_series(store: Store, parent: Series, model: Model, job: Job) -> str:
 
 def _result(parent: Series, found: Upscaled, spool: Spool, upscaler: Upscaler) -> Series:
     model = upscaler.model
-    low, high = measured = measure(spool, list(np.ndindex(found.cine.shape[:2])))
+    low, high = measured = measure(spool, every_place(found.cine))
     return Series(
         replace(
             found.cine, frames=spool.lazy_frames(), name=made_name(parent.cine.name, model.name)

@@ -56,7 +56,7 @@ class Series:
         spool: Where its frames lie.
         encoding: How they travel.
         window: Stored values to show as black and white.
-        value_range: Smallest and largest stored value.
+        value_range: Smallest and largest stored value of the frames that were seen so far.
         kind: Where it came from.
         origin: How it was made, if it was made here.
         upload: The id of the upload that it came with.
@@ -79,6 +79,14 @@ class Series:
     def suffix(self) -> str:
         """Of a file of this series; empty for a folder of DICOM."""
         return natural_suffix(self.cine)
+
+    def look_through(self) -> None:
+        """Reads every frame, so that all lie in the spool and the range is that of all.
+
+        Raises:
+            CinesrError: A frame cannot be read, or the series was closed meanwhile.
+        """
+        self.value_range = measure(self.spool, every_place(self.cine))
 
     @cached_property
     def rule(self) -> IntensityRule:
@@ -129,8 +137,8 @@ def _frame_time_ms(cine: Cine) -> float | None:
 def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Series:
     """Opens a cine that was read from files.
 
-    A file that is decoded as a whole is spooled now, while it is at hand; the frames of DICOM are
-    read one by one, each when it is asked for.
+    A few frames tell how it is shown, so that it is there at once. Only numbers that do not fit
+    into 16 bits have all to be seen before the first can travel.
 
     Args:
         cine: As opened; its frames are not read yet.
@@ -142,16 +150,17 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
     """
     spool = Spool(folder, cine.shape, cine.dtype, cine.frame)
     samples = sampled_places(cine)
-    every = list(np.ndindex(cine.shape[:2]))
+    fits = cine.dtype.kind in "iu" and cine.dtype.itemsize <= 2
+    # DICOM whose frames differ in slope comes as floats, of a range that its header tells.
+    told = cine.value_range if cine.dtype.kind == "f" else None
+    is_told = told is not None and bool(np.isfinite(told).all())
     try:
-        measured = measure(spool, every if natural_suffix(cine) else samples)
+        measured = measure(spool, samples if fits or is_told else every_place(cine))
         window = shown_window(spool, samples)
     except BaseException:
         spool.discard()
         raise
-    low, high = measured
-    if cine.dtype.kind == "f" and cine.value_range and np.isfinite(cine.value_range).all():
-        low, high = cine.value_range
+    low, high = told if told is not None and is_told else measured
     return Series(
         replace(cine, frames=spool.lazy_frames()),
         spool,
@@ -160,6 +169,11 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
         measured,
         upload=upload,
     )
+
+
+def every_place(cine: Cine) -> list[Place]:
+    """All frames, slices fastest."""
+    return list(np.ndindex(cine.shape[:2]))
 
 
 def sampled_places(cine: Cine) -> list[Place]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Store:
         self._failures: list[dict[str, str | None]] = []
         self._lock = threading.RLock()
         self._one_at_a_time = threading.Lock()
+        self._one_looked_through = threading.Lock()
 
     def changed(self) -> None:
         """Tells everybody who listens that there is something new."""
@@ -106,7 +107,17 @@ class Store:
                 raise
             with self._lock:
                 self._series.update({series.id: series for series in found})
+        # What is decoded as a whole goes to the disk while it is at hand; DICOM is read frame by
+        # frame when somebody looks.
+        whole = [series for series in found if series.suffix]
+        threading.Thread(target=self._look_through, args=(whole,), daemon=True).start()
         return found
+
+    def _look_through(self, found: list[Series]) -> None:
+        for series in found:
+            with self._one_looked_through, suppress(CinesrError):  # Told when somebody looks.
+                series.look_through()
+                self.changed()
 
     def open_upload(self, upload_id: str) -> list[Series]:
         """Opens what was uploaded; what cannot be opened is deleted.
