@@ -92,6 +92,18 @@ class TestSpool:
         assert (np.asarray(spool.lazy_frames()) == frames).all()
         assert len(asked) == 6
 
+    def test_what_is_quickly_read_again_is_not_kept(self, tmp_path):
+        frames = np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3)
+        spool = Spool(
+            tmp_path, frames.shape, frames.dtype, lambda *place: frames[place], keeps=False
+        )
+        assert (np.asarray(spool.lazy_frames()) == frames).all()
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_size == 0
+        spool.discard()
+        with pytest.raises(RequestError, match="was closed"):
+            spool.read(0, 0)
+
     def test_frames_that_were_written_come_back_bit_for_bit(self, tmp_path):
         frames = np.random.default_rng(0).integers(0, 2**63, (2, 2, 3, 3), dtype=np.uint64)
         spool = Spool(tmp_path, frames.shape, frames.dtype)

@@ -5,6 +5,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.pixels import compress
+from pydicom.uid import RLELossless
 
 import cinesr
 from cinesr.degradation import resize_bicubic
@@ -41,6 +43,22 @@ def test_a_series_of_dicom_is_described(page, tmp_path):
     assert [series[key] for key in ("parent", "model", "scale", "truth", "derivation")] == [
         None
     ] * 5
+    page.delete(f"api/series/{series['id']}")
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_only_what_takes_decoding_is_written_to_the_disk(page, tmp_path, is_compressed):
+    def change(dataset, *_):
+        if is_compressed:
+            compress(dataset, RLELossless)
+
+    folder = write_cine_series(tmp_path / "scan", slices=1, phases=3, change=change)
+    (series,) = page.open(folder)
+    expected = [expected_frame(time, 0) for time in range(3)]
+    for _ in range(2):
+        assert (page.frames(series["id"], time="0-2") == expected).all()
+    (spool,) = page.served.store.folder.glob("*.frames")
+    assert spool.stat().st_size == (3 * 20 * 24 * 2 if is_compressed else 0)
     page.delete(f"api/series/{series['id']}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cinesr.imaging.cine import Cine, IntensityRule
+from cinesr.imaging.dicom_frames import DicomSource
 from cinesr.imaging.files import natural_suffix
 from cinesr.upscaling.checks import Check
 from cinesr.viewer.frames import Encoding, Place
@@ -148,7 +149,7 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
     Raises:
         CinesrError: Its file is broken, or there is no room on the disk.
     """
-    spool = Spool(folder, cine.shape, cine.dtype, cine.frame)
+    spool = Spool(folder, cine.shape, cine.dtype, cine.frame, keeps=not _lies_plain(cine))
     samples = sampled_places(cine)
     fits = cine.dtype.kind in "iu" and cine.dtype.itemsize <= 2
     # DICOM whose frames differ in slope comes as floats, of a range that its header tells.
@@ -169,6 +170,14 @@ def input_series(cine: Cine, folder: Path, *, upload: str | None = None) -> Seri
         measured,
         upload=upload,
     )
+
+
+def _lies_plain(cine: Cine) -> bool:
+    """Whether each frame can be read from its file on its own, without decompressing."""
+    if not isinstance(cine.source, DicomSource):
+        return False
+    syntaxes = {frame.file.syntax for phase in cine.source.frames for frame in phase}
+    return not any(syntax.is_compressed or syntax.is_deflated for syntax in syntaxes)
 
 
 def every_place(cine: Cine) -> list[Place]:

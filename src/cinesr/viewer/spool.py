@@ -26,6 +26,7 @@ class Spool:
         dtype: Of the frames.
         compute: Gives a frame that is asked for before it was written; a series that is written
             frame by frame needs none.
+        keeps: Whether to write what was computed. False where computing is as quick as reading.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class Spool:
         shape: tuple[int, int, int, int],
         dtype: np.dtype[Any],
         compute: Callable[[int, int], Frame] | None = None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self.shape, self.dtype = shape, dtype
-        self._compute = compute
+        self._compute, self._keeps = compute, keeps
         self._path = folder / f"{secrets.token_hex(8)}.frames"
         self._frame_bytes = self.shape[2] * self.shape[3] * self.dtype.itemsize
         self._is_written = np.zeros(self.shape[:2], dtype=bool)
@@ -50,6 +53,9 @@ class Spool:
             RequestError: The series was closed meanwhile.
             CinesrError: Its file is broken.
         """
+        if self._compute and not self._keeps:
+            with self._opened("rb"):  # Nothing is read of a series that was closed.
+                return self._compute(time, slice_index)
         with self._lock:
             if self._compute and not self._is_written[time, slice_index]:
                 frame = self._compute(time, slice_index)

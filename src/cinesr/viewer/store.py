@@ -21,6 +21,9 @@ from cinesr.viewer.errors import no_room, not_there
 from cinesr.viewer.series import Kind, Series, input_series
 from cinesr.viewer.uploads import Uploads
 
+HEAD_START_S = 1.0
+"""Of the page's first picture, before all frames of its series are read."""
+
 
 @dataclass
 class Opening:
@@ -110,7 +113,9 @@ class Store:
         # What is decoded as a whole goes to the disk while it is at hand; DICOM is read frame by
         # frame when somebody looks.
         whole = [series for series in found if series.suffix]
-        threading.Thread(target=self._look_through, args=(whole,), daemon=True).start()
+        later = threading.Timer(HEAD_START_S, self._look_through, [whole])
+        later.daemon = True
+        later.start()
         return found
 
     def _look_through(self, found: list[Series]) -> None:
