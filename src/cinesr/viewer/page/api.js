@@ -2,7 +2,7 @@
 
 import { set, state } from "./store.js";
 
-export class Refusal extends Error {
+class Refusal extends Error {
   constructor(message, hint) {
     super(message);
     this.hint = hint;

@@ -24,7 +24,7 @@ function apply(node, properties) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "class") node.className = value;
     else if (name === "data") Object.assign(node.dataset, value);
-    else if (name in node && !name.includes("-")) node[name] = value;
+    else if (name in node && name !== "role") node[name] = value;
     else node.setAttribute(name, value);
   }
 }

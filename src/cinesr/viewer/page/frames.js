@@ -3,7 +3,7 @@
 import { seriesOf } from "./family.js";
 
 const MEBIBYTE = 2 ** 20;
-const CACHE_BYTES = 80 * MEBIBYTE;
+const CACHE_BYTES = 48 * MEBIBYTE;
 const BATCH_BYTES = 2 * MEBIBYTE;
 const BATCH_FRAMES = 32;
 const FETCHES = 4; // A browser opens six connections to one server; events hold one of them.
@@ -51,6 +51,7 @@ export async function loadFrame(wanted) {
     if (frame) return frame;
     const problem = failed.get(keyOf(wanted));
     if (problem && recent(problem)) throw new Error(problem.message);
+    if (!seriesOf(wanted.id)) throw new Error("The series was closed.");
     need([wanted]);
     await new Promise((resolve) => expected.get(keyOf(wanted)).resolvers.push(resolve));
   }
@@ -93,7 +94,7 @@ const follows = (last, one) => last.id === one.id && last.layer === one.layer
 const mostOf = (one) => (one.layer === "frames"
   ? Math.min(BATCH_FRAMES, Math.max(1, Math.floor(BATCH_BYTES / bytesOf(one)))) : 1);
 
-export function bytesOf({ id }) {
+function bytesOf({ id }) {
   const [, , rows, columns] = seriesOf(id).shape;
   return rows * columns * 2;
 }

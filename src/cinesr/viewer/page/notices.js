@@ -2,7 +2,7 @@
 
 import { byId, element, icon } from "./dom.js";
 
-const PASSING_MS = 8000;
+const PASSING_MS = 4000;
 const MOST = 4;
 
 export function announce(text) {

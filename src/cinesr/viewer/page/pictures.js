@@ -14,14 +14,14 @@ const pictures = new Map();
 const tables = new Map();
 
 // The family shares the root's window, so that one grey means one value in all panes.
-export function windowOf(series) {
+function windowOf(series) {
   const member = roleOf(series) === "other" ? rootOf(series) : root() ?? series;
   const { low, high } = member.window;
   const width = high - low || 1;
   return { low: low + state.contrast.low * width, high: low + state.contrast.high * width };
 }
 
-export function rangeOf(layer) {
+function rangeOf(layer) {
   const { low, high } = windowOf(root());
   return (high - low) * (layer.kind === "consistency" ? CONSISTENCY_SHARE : DIFFERENCE_SHARE);
 }
@@ -74,11 +74,6 @@ export function pictureOf(layer) {
   pictures.set(slot, picture);
   if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
   return picture;
-}
-
-export function forgetPictures() {
-  pictures.clear();
-  tables.clear();
 }
 
 function render(picture, layer, frames, bounds) {
@@ -135,7 +130,7 @@ function fillDifference(words, [own, reference], finest, layer) {
 }
 
 // Stored values on another grid over the same extent, interpolated linearly between centres.
-export function resampled({ data, rows, columns, slope, intercept }, grid) {
+function resampled({ data, rows, columns, slope, intercept }, grid) {
   const values = new Float32Array(grid.rows * grid.columns);
   if (rows === grid.rows && columns === grid.columns) {
     for (let at = 0; at < values.length; at += 1) values[at] = data[at] * slope + intercept;

@@ -35,7 +35,7 @@ export function startStage() {
   rebuild();
 }
 
-export function requestPaint() {
+function requestPaint() {
   if (scheduled) return;
   scheduled = true;
   requestAnimationFrame(() => {
@@ -240,4 +240,3 @@ export function placeAt(index, x, y) {
 }
 
 export const paneSizes = () => views.map(sizeOf);
-export const canvases = () => views.map((view) => view.canvas);
