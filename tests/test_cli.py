@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": ["--mask", "--no-lpips", "--series", "--spacing", "--json", "--quiet"],
     "info": ["--spacing", "--json"],
     "models": ["--json", "--quiet"],
+    "view": ["--port", "--no-browser", "--spacing", "--quiet"],
     "train": ["--resume", "--quiet"],
     "export": ["--output", "--overwrite", "--quiet"],
     "experiment": ["--output", "--resume", "--only", "--as-is", "--quiet"],

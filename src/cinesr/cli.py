@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -143,6 +144,7 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
         words = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
         talk(f"{name:>10}: {words}")
     talk("The phantom is drawn, so these figures say that it works, not how well on people.")
+    talk(f"Look at it: cinesr view {shlex.quote(str(output))}")
     for path in found["pictures"]:
         click.echo(path)
 
@@ -415,6 +417,42 @@ def models(as_json: bool, quiet: bool) -> None:
             click.echo(f"    {label:12} {text}")
         click.echo(f"    {'sha256':12} {model.sha256}")
     _talk(quiet)(f"* is the default. Your own .onnx files are found in {user_models()}.")
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, type=path_type, metavar="[INPUT]...")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: any that is free]")
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+@spacing_option
+@quiet_option
+def view(
+    inputs: tuple[Path, ...],
+    port: int | None,
+    no_browser: bool,
+    spacing: tuple[float, float] | None,
+    quiet: bool,
+) -> None:
+    """Look at scans and upscale them, on a page that only this computer can open.
+
+    INPUT is what `cinesr upscale` takes; more can be dropped onto the page. Ctrl-C ends it.
+    """
+    from cinesr.viewer import require_viewer_packages
+
+    require_viewer_packages()
+    from cinesr.viewer.serve import serve
+
+    def tell_address(address: str) -> None:
+        click.echo(address)
+        _talk(quiet)("Nothing leaves this computer. Ctrl-C ends the page.")
+
+    serve(
+        list(inputs),
+        port=port or 0,
+        open_browser=not no_browser,
+        spacing_mm=spacing,
+        tell_address=tell_address,
+        tell_error=tell_error,
+    )
 
 
 @main.command()
