@@ -138,6 +138,14 @@ def test_two_jobs_give_two_results(show, scans):
     expect(items(tab)).to_have_text(["low.nii.gz", "twice", "fidelity-x2"])
 
 
+def test_two_keys_upscale_with_the_default_model(show, scans):
+    tab = show(scans / "low.nii.gz")
+    tab.keyboard.press("u")
+    expect(tab.get_by_role("button", name="Start")).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(items(tab)).to_have_text(["low.nii.gz", "fidelity-x4"])
+
+
 def test_a_failed_job_says_why(show, scans):
     tab = show(scans / "low.nii.gz")
     upscale(tab, scale=2, model="shifted")

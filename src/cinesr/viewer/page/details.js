@@ -56,10 +56,9 @@ function showFacts() {
   if (next === signature) return;
   const opened = new Set([...byId("facts").querySelectorAll("details[open]")]
     .map((node) => node.dataset.id));
-  const first = signature === "";
   signature = next;
   byId("facts").replaceChildren(...members.map((series) =>
-    facts(series, opened.has(series.id) || first && members.length === 1)));
+    facts(series, opened.has(series.id) || members.length === 1)));
 }
 
 function facts(series, open) {
