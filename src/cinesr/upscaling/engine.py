@@ -47,7 +47,7 @@ class Engine:
         model: Which one.
         threads: Processor threads to use; all that this process may use where not given.
         precision: Of the multiplications. bfloat16 is about twice as fast where the processor has
-            it, and changes pixels by up to a hundredth of the range.
+            it, and changes pixels, at hard edges by a tenth of the range.
         tile: Largest side of what goes through the network at once, in input pixels; by default
             so large that a layer takes `FEATURE_BYTES`.
 

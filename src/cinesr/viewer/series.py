@@ -21,7 +21,7 @@ from cinesr.viewer.spool import Spool
 SAMPLES = 5
 """So many frames, spread over the cine, tell how it is best shown."""
 SAMPLE_SIDE = 256
-WINDOW_PERCENTILES = (0.1, 99.9)
+WINDOW_PERCENTILES = (0.1, 99.5)
 
 Kind = Literal["input", "result", "bicubic"]
 Span = tuple[float, float]
