@@ -99,3 +99,17 @@ def test_start_up(tmp_path: Path, model: Path) -> None:
     for it in found["commands"].values():
         require_ordered(it["seconds"])
         assert it["first_seconds"] > 0
+
+
+def test_runtimes(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    found = run(
+        "runtimes", tmp_path, "--models", model, "--sizes", 8, "--large", 72, "--repeats", 1
+    )
+    (measured,) = found["models"].values()
+    assert set(measured["ms_per_slice"]) == {"8 x 8", "72 x 72, in tiles"}
+    for timings in measured["ms_per_slice"].values():
+        for timing in timings.values():
+            require_ordered(timing)
+    if (changed := measured["bfloat16"]) is not None:
+        assert 0 <= changed["largest_change"] < 0.1
