@@ -67,7 +67,7 @@ class Graph:
 
     def __init__(self, network: keras.Model) -> None:
         self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
         self._tensors: dict[int, _Tensor] = {}
         self._consumers: dict[int, list[keras.layers.Layer]] = {}
         for layer in network.layers:
@@ -111,7 +111,11 @@ class Graph:
         )
         last = helper.make_node("Identity", [self._output.name], ["high"])
         graph = helper.make_graph(
-            [*self._nodes, last], "cinesr", [low], [high], initializer=self._constants
+            [*self._nodes, last],
+            "cinesr",
+            [low],
+            [high],
+            initializer=list(self._constants.values()),
         )
         model = helper.make_model(
             graph,
@@ -135,8 +139,8 @@ class Graph:
         return layer.output
 
     def _constant(self, name: str, values: NDArray[Any]) -> str:
-        if name not in {constant.name for constant in self._constants}:
-            self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
     def _add(self, kind: str, inputs: list[str], **attributes: Any) -> str:

@@ -125,6 +125,16 @@ class Upscaler:
         """In which the network multiplies."""
         return self._engine.precision
 
+    def settings(self) -> dict[str, Any]:
+        """With what it upscales, as plain values for a record."""
+        return {
+            "model": self.model.name,
+            "model_sha256": self.model.sha256,
+            "scale": self.model.scale,
+            "threads": self.threads,
+            "precision": self.precision,
+        }
+
     def __call__(self, cine: Cine, *, progress: Progress | None = None) -> Upscaled:
         """Upscales and checks a few frames, and prepares the rest.
 
@@ -429,17 +439,12 @@ class _Run:
 
     def record(self, source: Path, output: Path, seconds: float) -> dict[str, Any]:
         """What `run.json` holds."""
-        model = self._upscaler.model
         return {
             "tool": f"cinesr {__version__}",
             "use": "research only; detail is predicted",
             "input": str(source.resolve()),
             "output": str(output.resolve()),
-            "model": model.name,
-            "model_sha256": model.sha256,
-            "scale": model.scale,
-            "threads": self._upscaler.threads,
-            "precision": self._upscaler.precision,
+            **self._upscaler.settings(),
             "frames": self._done,
             "seconds": {**self._upscaler.stopwatch.seconds, "total": seconds},
             "series": self._series,

@@ -101,15 +101,10 @@ def closest_method(model: Model, checks: Sequence[Check]) -> str:
 
 def _record(cine: Cine, found: Upscaled, upscaler: Upscaler) -> dict[str, Any]:
     """As `upscale_path` leaves it beside a result, without the places of files."""
-    model = upscaler.model
     return {
         "tool": f"cinesr {__version__}",
         "use": "research only; detail is predicted",
-        "model": model.name,
-        "model_sha256": model.sha256,
-        "scale": model.scale,
-        "threads": upscaler.threads,
-        "precision": upscaler.precision,
+        **upscaler.settings(),
         "frames": cine.shape[0] * cine.shape[1],
         "seconds": dict(upscaler.stopwatch.seconds),
         "series": [
