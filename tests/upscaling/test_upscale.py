@@ -504,7 +504,8 @@ class TestRecord:
         save(beating(phases=1, slices=1), tmp_path / "a.npy")
         first = upscale_path(tmp_path / "a.npy", tmp_path / "b.npy", upscaler)["seconds"]
         second = upscale_path(tmp_path / "a.npy", tmp_path / "c.npy", upscaler)["seconds"]
-        assert sum(second.values()) - second["total"] <= second["total"]
+        # Stages overlap, so that their sum may exceed the total; none of them can.
+        assert max(second.values()) == second["total"]
         assert first is not second
 
     def test_a_stage_within_another_counts_for_itself_alone(
