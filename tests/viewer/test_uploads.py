@@ -104,6 +104,7 @@ def test_pictures_in_colour_beside_scans_are_left_out(page, scans):
         ("nested.zip", zipped({"a.txt": b"text"}), "a.txt"),
         ("out.zip", zipped({"../../out.nii": b"text"}), "leads out of its own folder"),
     ],
+    ids=["broken.nii.gz", "broken.zip", "empty.nii", "letter.docx", "nested.zip", "out.zip"],
 )
 def test_a_broken_file_is_told_and_forgotten(page, name, content, words):
     answer = page.upload(name, {name: content})
