@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import cinesr
 import dicom_cases
@@ -97,6 +98,22 @@ class TestHelp:
         loaded = set(run.stdout.splitlines()[-1].split())
         assert "click" in loaded
         assert not loaded & {"numpy", "openvino", "keras", "pydicom", "nibabel", "PIL", "rich"}
+
+    def test_a_picture_is_upscaled_without_what_only_others_need(self, tmp_path: Path) -> None:
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24), np.uint8)).save(
+            tmp_path / "a.png"
+        )
+        program = (
+            "import sys, cinesr.cli\n"
+            f"try: cinesr.cli.main(['upscale', {str(tmp_path / 'a.png')!r}])\n"
+            "except SystemExit: print(*{name.partition('.')[0] for name in sys.modules})"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        loaded = set(run.stdout.splitlines()[-1].split())
+        assert "openvino" in loaded
+        assert not loaded & {"scipy", "pydicom", "nibabel", "keras", "onnx"}
 
 
 class TestUsage:

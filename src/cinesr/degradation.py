@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from cinesr.errors import UnfitImageError
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.filters import gaussian_taps
 
 SCALES = range(2, 9)
 BLUR_SIGMA = 1.0
@@ -64,7 +64,13 @@ def bicubic_matrix(size: int, new_size: int) -> Matrix:
 
 @lru_cache(maxsize=64)
 def _gaussian_matrix(size: int) -> Matrix:
-    return _read_only(gaussian_filter1d(np.eye(size), BLUR_SIGMA, axis=0, mode="reflect"))
+    """Blur of one axis as a matrix, (size, size); beyond the border the image is mirrored."""
+    taps, _ = gaussian_taps(BLUR_SIGMA)
+    own, reach = np.arange(size)[:, None], taps.size // 2
+    seen = (own + np.arange(-reach, reach + 1)) % (2 * size)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (own, np.minimum(seen, 2 * size - 1 - seen)), taps)
+    return _read_only(matrix)
 
 
 @lru_cache(maxsize=64)

@@ -35,7 +35,7 @@ def picture() -> Cine:
 
 def model(scale: int = 2, methods: tuple[str, ...] = (), **facts: Any) -> Model:
     degradation = {"degradation": {"methods": list(methods)}} if methods else {}
-    return Model(Path("m.onnx"), card(scale, "mine") | degradation | facts)
+    return Model(Path("m.onnx"), card(scale, "mine") | degradation | facts, graph=None)
 
 
 class TestSpacing:

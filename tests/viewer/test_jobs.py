@@ -316,7 +316,7 @@ def test_the_closest_method_is_one_that_the_model_learned():
     agreement = {"thesis": 30.0, "johnson": 20.0, "bicubic": 40.0, "kspace": 25.0}
     checks = [Check("consistency", True, "", {"psnr_db": agreement})]
 
-    carded = Model(Path("a.onnx"), {})
+    carded = Model(Path("a.onnx"), {}, graph=None)
     assert closest_method(carded, checks) == "bicubic"
-    carded = Model(Path("a.onnx"), {"degradation": {"methods": ["johnson", "thesis"]}})
+    carded = Model(Path("a.onnx"), {"degradation": {"methods": ["johnson", "thesis"]}}, graph=None)
     assert closest_method(carded, checks) == "thesis"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from cinesr.errors import UnfitImageError
+from cinesr.imaging.filters import correlate, gaussian_taps
 
 SMOOTHING_SIGMA = 1.0
 """At one pixel a sampled Gaussian is band-limited to 3e-9, so that it can be shifted exactly."""
@@ -102,23 +103,12 @@ def _block_means(picture: NDArray[Any], block: int) -> Picture:
     return means
 
 
-def _gaussian(sigma: float, shift: float = 0.0) -> tuple[Picture, Picture]:
-    """Taps that blur and look `shift` pixels ahead, and those that give that blur's slope there."""
-    radius = int(np.ceil(4 * sigma + abs(shift)))
-    distance = np.arange(-radius, radius + 1) - shift
-    blur = np.exp(-0.5 * (distance / sigma) ** 2)
-    blur /= blur.sum()
-    return blur, blur * distance / sigma**2
-
-
 def _separable(picture: Picture, row_taps: Picture, column_taps: Picture) -> Picture:
-    down = ndimage.correlate1d(picture, row_taps, axis=0, mode="nearest")
-    across: Picture = ndimage.correlate1d(down, column_taps, axis=1, mode="nearest")
-    return across
+    return correlate(correlate(picture, row_taps, axis=0), column_taps, axis=1)
 
 
 def _sharpness(picture: Picture) -> float:
-    blur, slope = _gaussian(SMOOTHING_SIGMA)
+    blur, slope = gaussian_taps(SMOOTHING_SIGMA)
     smooth = _separable(picture, blur, blur)
     steep = np.mean(_separable(picture, slope, blur) ** 2 + _separable(picture, blur, slope) ** 2)
     return float(steep / max(np.var(smooth), np.finfo(float).tiny))
@@ -167,14 +157,14 @@ def _displacement(sharp: Picture, blurred: Picture) -> tuple[float, float]:
 
     blurs = []
     for sigma in SHARPNESS_SIGMAS:
-        taps, _ = _gaussian(sigma)
+        taps, _ = gaussian_taps(sigma)
         blurs.append(_separable(fixed, taps, taps)[inner].ravel())
     matched = [np.ones_like(weight), blurs[0], *np.diff(blurs, axis=0)]
 
     shift = np.zeros(2)
     for _ in range(ITERATIONS):
         (row_blur, row_slope), (column_blur, column_slope) = (
-            _gaussian(SMOOTHING_SIGMA, step) for step in shift
+            gaussian_taps(SMOOTHING_SIGMA, step) for step in shift
         )
         smooth, down, across = (
             _separable(other, row_taps, column_taps)[inner].ravel() * weight

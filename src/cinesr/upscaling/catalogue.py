@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,12 @@ class Model:
     Args:
         path: The .onnx file.
         card: What it learned from, how, how well, and what it is for.
+        graph: The network itself, as the runtime reads it.
     """
 
     path: Path
     card: dict[str, Any]
+    graph: openvino.Model = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -106,7 +108,7 @@ def read_model(path: Path) -> Model:
         ModelError: The file is absent, not an ONNX model, or has no card of cinesr.
     """
     hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
-    graph = read_graph(path)
+    graph = _read_graph(path)
     if not graph.has_rt_info(CARD_PLACE):
         raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint)
     text = str(graph.get_rt_info(CARD_PLACE).astype(str))
@@ -116,15 +118,10 @@ def read_model(path: Path) -> Model:
         raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
     if [node.get_any_name() for node in graph.inputs] != [INPUT_NAME]:
         raise ModelError(f"{path}: its one input is not named {INPUT_NAME!r}.", hint=hint)
-    return Model(path, card)
+    return Model(path, card, graph)
 
 
-def read_graph(path: Path) -> openvino.Model:
-    """Reads the network itself.
-
-    Raises:
-        ModelError: The file is absent or not an ONNX model.
-    """
+def _read_graph(path: Path) -> openvino.Model:
     hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
     try:
         return openvino.Core().read_model(path.read_bytes())

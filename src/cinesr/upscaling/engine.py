@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.errors import ModelError
-from cinesr.upscaling.catalogue import Model, read_graph
+from cinesr.upscaling.catalogue import Model
 from cinesr.upscaling.runtime import openvino
 
 Image = NDArray[np.float32]
@@ -72,7 +72,6 @@ class Engine:
         self.threads = threads or available_cores()
         self.precision = precision
         self._core = openvino.Core()
-        self._graph = read_graph(model.path)
         self._tile = tile or self._tile_side()
         self._requests: OrderedDict[tuple[int, int], openvino.InferRequest] = OrderedDict()
         self._lock = threading.Lock()
@@ -170,7 +169,7 @@ class Engine:
 
     def _sized(self, size: tuple[int, int]) -> openvino.Model:
         """The network for one image size: nothing about shapes is left to run time."""
-        graph = self._graph.clone()
+        graph = self.model.graph.clone()
         with self._naming_failure(size):
             graph.reshape([1, 1, *size])
         return graph

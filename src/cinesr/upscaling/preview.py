@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cinesr.imaging.files import staged
+from cinesr.imaging.filters import correlate, gaussian_taps, moving_sums
 
 PANEL = 384
 """Longer side of a panel, in pixels."""
@@ -95,12 +96,16 @@ def _shown(
 
 def _busiest(image: NDArray[np.float32]) -> tuple[float, float]:
     """Where the image has most structure within a crop, as shares of height and width."""
-    from scipy.ndimage import gaussian_gradient_magnitude, uniform_filter
-
-    window = tuple(max(1, round(CROP_SHARE * size)) for size in image.shape)
+    blur, slope = gaussian_taps(1.0)
+    steepness = (
+        correlate(correlate(image, row_taps, axis=0), column_taps, axis=1)
+        for row_taps, column_taps in ((slope, blur), (blur, slope))
+    )
+    edges = np.hypot(*steepness)
+    for axis, size in enumerate(image.shape):
+        edges = moving_sums(edges, max(1, round(CROP_SHARE * size)), axis=axis)
     # The heart lies near the middle; the skin around the body has edges as strong.
     weights = [np.exp(-0.5 * ((np.arange(n) + 0.5) / n - 0.5) ** 2 / 0.15**2) for n in image.shape]
-    edges = uniform_filter(gaussian_gradient_magnitude(image, 1.0), window, mode="constant")
     best = int(np.argmax(edges * np.outer(*weights)))
     row, column = np.unravel_index(best, image.shape)
     return (float(row) + 0.5) / image.shape[0], (float(column) + 0.5) / image.shape[1]
