@@ -1,6 +1,5 @@
 """The engine gives what the network gives, whatever the size and the tiles."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cinesr.cores import available_cores
 from cinesr.degradation import resize_bicubic
 from cinesr.errors import ModelError
 from cinesr.upscaling import engine as engines
 from cinesr.upscaling.catalogue import find_model, read_model
-from cinesr.upscaling.engine import Engine, available_cores, multiplies_bfloat16
+from cinesr.upscaling.engine import Engine, multiplies_bfloat16
 from model_cases import CONV_REACH, card, write_model
 
 
@@ -116,14 +116,6 @@ def test_threads_are_as_asked_and_do_not_change_the_result(conv_path: Path) -> N
     np.testing.assert_allclose(
         Engine(model, threads=2).run(image), Engine(model, threads=1).run(image), atol=1e-6
     )
-
-
-def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert available_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert available_cores() == 1
 
 
 def test_a_network_that_does_not_do_what_its_card_says_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import keras
+
+from cinesr.cores import available_cores
 
 BFLOAT16_CAPABILITY = 8.0
 """Of NVIDIA's GPUs since Ampere (2020); older ones have no such instructions and emulate them."""
@@ -80,8 +81,7 @@ def input_processes() -> int:
     One core prepares more than a hundred batches of 8 crops a second, and a few cores train on ten,
     so that a thread does; many cores, or a GPU, want more than one interpreter can make.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
+    cores = available_cores()
     wanted = max(1, cores - 1) if trains_on_gpu() else cores // CORES_PER_PROCESS
     return min(wanted, MOST_PROCESSES)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cinesr.cores import available_cores
 from cinesr.errors import ModelError
 from cinesr.upscaling.catalogue import Model
 from cinesr.upscaling.runtime import openvino
@@ -25,13 +25,6 @@ FEATURE_BYTES = 2**28
 time, because each is run with a margin as wide as the network looks."""
 MOST_SIZES = 12
 """Networks made ready for one image size each that are kept: the tiles of a slice have up to 9."""
-
-
-def available_cores() -> int:
-    """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def multiplies_bfloat16() -> bool:
