@@ -1,6 +1,7 @@
 """What is exported computes what Keras computes, says how far it looks, and appears whole."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,16 @@ def test_batch_norm_and_constant_factors_cost_nothing(tmp_path: Path) -> None:
         kinds[name] = {node.op_type for node in nodes} - {"Identity"}
     assert kinds["seed"] == {"Conv", "Relu", "Add", "ConvTranspose"}
     assert kinds["residual"] == {"Conv", "Relu", "Add", "Pad", "DepthToSpace"}
+
+
+def test_the_last_interpolation_is_never_put_together(tmp_path: Path) -> None:
+    config = NetworkConfig("seed", 4, filters=3, blocks=1)
+    export(left_behind(build_network(config), tmp_path, scale=4), tmp_path / "a.onnx")
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    assert [node.op_type for node in graph.node].count("ConvTranspose") == 1
+    # A runtime folds a bias into its convolution only where nothing else uses it.
+    uses = Counter(name for node in graph.node for name in node.input)
+    assert {uses[constant.name] for constant in graph.initializer} == {1}
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
@@ -272,6 +283,7 @@ def with_positive_weights(network: keras.Model) -> keras.Model:
     [
         NetworkConfig("seed", 2, filters=2, blocks=1),
         NetworkConfig("seed", 3, filters=2, blocks=1),
+        NetworkConfig("seed", 4, filters=2, blocks=1),
         NetworkConfig("seed", 4, filters=2, blocks=2, upsampling="transposed"),
         NetworkConfig("seed", 3, filters=2, blocks=1, upsampling="transposed"),
         NetworkConfig("seed", 8, filters=2, blocks=1),

@@ -15,8 +15,10 @@ from cinesr.learning.rewriting import (
     merge_nearest,
     merge_transposed,
     nearest_taps,
+    share_products,
     split_wide,
     stride_wide,
+    wide_phase,
 )
 
 LARGEST_DIFFERENCE = 1e-5
@@ -129,6 +131,27 @@ def test_at_scale_two_each_tap_of_the_merged_kernel_is_a_sum_of_taps() -> None:
 
 
 @settings(max_examples=20, deadline=None)
+@given(seed=seeds, rows=sides, columns=sides)
+def test_products_that_are_shared_are_interpolation_and_convolution(
+    seed: int, rows: int, columns: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    kernel = randomly(generator, 3, 3, 2, 3)
+    image = randomly(generator, 1, rows, columns, 2)
+    expected = convolved(image.repeat(2, axis=1).repeat(2, axis=2), kernel)
+    steps = np.diff(np.pad(image, [(0, 0), (1, 1), (0, 0), (0, 0)]), axis=1)
+    for column in (0, 1):
+        sides = [(0, 0), (0, 0), (1 - column, column), (0, 0)]
+        whole, above, below = share_products(kernel, column)
+        shared, even, odd = (
+            convolved(np.pad(part, sides), taps, padding="valid")
+            for part, taps in ((image, whole), (steps[:, :-1], above), (steps[:, 1:], below))
+        )
+        assert_same(shared + even, expected[:, 0::2, column::2])
+        assert_same(shared + odd, expected[:, 1::2, column::2])
+
+
+@settings(max_examples=20, deadline=None)
 @given(seed=seeds, stride=st.sampled_from([2, 3]), rows=sides, columns=sides)
 def test_a_merged_transposed_convolution_is_both_inside_the_frame(
     seed: int, stride: int, rows: int, columns: int
@@ -180,6 +203,27 @@ def test_a_strided_convolution_shuffled_is_the_wide_one(
     layer.build(image.shape)
     layer.set_weights([kernel, np.zeros(1)])
     assert_same(pixels.reshape(expected.shape), np.asarray(layer(image)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, size=st.sampled_from([1, 3, 5, 7, 9]), rows=sides, columns=sides)
+def test_the_phases_of_a_strided_convolution_add_up_to_it(
+    seed: int, size: int, rows: int, columns: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    wide = stride_wide(randomly(generator, size, size, 2, 1), 4)
+    image = randomly(generator, 1, 4 * rows, 4 * columns, 2)
+    margin = size // 2
+    padded = np.pad(image, [(0, 0), (margin, margin), (margin, margin), (0, 0)])
+    expected = convolved(padded, wide, strides=4, padding="valid")
+    total = np.zeros_like(expected)
+    for phase in np.ndindex(2, 2):
+        kernel, (top, left, bottom, right) = wide_phase(wide, margin, phase)
+        part = np.pad(
+            image[:, phase[0] :: 2, phase[1] :: 2], [(0, 0), (top, bottom), (left, right), (0, 0)]
+        )
+        total += convolved(part, kernel, strides=2, padding="valid")
+    assert_same(total, expected)
 
 
 @settings(max_examples=20, deadline=None)

@@ -13,7 +13,8 @@ from cinesr.degradation import resize_bicubic
 from cinesr.errors import ModelError
 from cinesr.upscaling import engine as engines
 from cinesr.upscaling.catalogue import find_model, read_model
-from cinesr.upscaling.engine import Engine, multiplies_bfloat16
+from cinesr.upscaling.engine import Engine, most_bytes_held, multiplies_bfloat16
+from cinesr.upscaling.runtime import openvino
 from model_cases import CONV_REACH, card, write_model
 
 
@@ -63,13 +64,24 @@ def test_a_slice_whose_layers_take_too_much_memory_is_run_in_tiles(
 ) -> None:
     model, image = read_model(conv_path), noise(90, 70)
     whole = Engine(model, threads=1)
-    # The widest layer holds 2 x 2 output pixels for each input pixel, 4 bytes each.
-    monkeypatch.setattr(engines, "FEATURE_BYTES", 16 * 24**2)
+    held_per_pixel = most_bytes_held(whole._sized((32, 32))) / 32**2
+    monkeypatch.setattr(engines, "FEATURE_BYTES", held_per_pixel * 24.5**2)
     tiled = Engine(model, threads=1)
     np.testing.assert_allclose(tiled.run(image), whole.run(image), rtol=0, atol=1e-5)
     assert set(whole._requests) == {image.shape}
-    largest = 24 + 2 * CONV_REACH
-    assert max(max(size) for size in tiled._requests) == largest
+    # 4 by 3 tiles of at most 24 pixels, all as large, each with what lies around it.
+    assert set(tiled._requests) == {(23 + 2 * CONV_REACH, 24 + 2 * CONV_REACH)}
+
+
+def test_bytes_held_are_those_of_the_values_that_are_still_needed() -> None:
+    pixels = openvino.op.Parameter(openvino.Type.f32, openvino.Shape([1, 1, 5, 3]))
+    first = openvino.opset13.relu(pixels)
+    second = openvino.opset13.exp(first)
+    chain = openvino.Model([openvino.opset13.tanh(second)], [pixels])
+    image = 4 * 5 * 3
+    assert most_bytes_held(chain) == 2 * image
+    fork = openvino.Model([openvino.opset13.add(openvino.opset13.tanh(second), first)], [pixels])
+    assert most_bytes_held(fork) == 3 * image
 
 
 def test_sizes_that_come_again_are_made_ready_once(conv_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -35,8 +35,10 @@ from cinesr.learning.rewriting import (
     merge_mean,
     merge_nearest,
     merge_transposed,
+    share_products,
     split_wide,
     stride_wide,
+    wide_phase,
 )
 
 OPSET = 17
@@ -48,11 +50,19 @@ END = 2**63 - 1
 
 @dataclass
 class _Tensor:
-    """A value in the graph: its name, pixels per input pixel, and how far back it looks."""
+    """A value in the graph.
+
+    Args:
+        name: Of the whole.
+        density: Pixels per input pixel, per axis.
+        reach: How many input pixels it looks back.
+        phases: Instead of the whole, its every second row and column, by the first of each.
+    """
 
     name: str
     density: int
     reach: float
+    phases: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 class Graph:
@@ -195,15 +205,12 @@ class Graph:
         size = kernel.shape[0]
         margin = size // 2
         if source.density % BLOCK == 0:
-            weights = stride_wide(kernel, BLOCK), np.repeat(bias, BLOCK * BLOCK)
-            blocks = self._weighted(
-                "Conv",
-                source.name,
-                layer.name,
-                weights,
-                strides=[BLOCK, BLOCK],
-                pads=[margin] * 4,
-            )
+            wide = stride_wide(kernel, BLOCK), np.repeat(bias, BLOCK * BLOCK)
+            if source.phases:
+                blocks = self._of_phases(layer.name, source.phases, wide, margin)
+            else:
+                how = {"strides": [BLOCK, BLOCK], "pads": [margin] * 4}
+                blocks = self._weighted("Conv", source.name, layer.name, wide, **how)
             name = self._add("DepthToSpace", [blocks], blocksize=BLOCK, mode="DCR")
         else:
             first, second = split_wide(kernel)
@@ -215,9 +222,36 @@ class Graph:
             )
         return _Tensor(name, source.density, source.reach + (size - 1) / 2 / source.density)
 
+    def _of_phases(
+        self,
+        name: str,
+        phases: dict[tuple[int, int], str],
+        wide: tuple[Array, Array],
+        margin: int,
+    ) -> str:
+        """A convolution with stride 4 of an image in phases: the sum of one for each."""
+        total = ""
+        for phase, source in phases.items():
+            kernel, pads = wide_phase(wide[0], margin, phase)
+            part = self._weighted(
+                "Conv",
+                source,
+                f"{name}/{phase[0]}{phase[1]}",
+                (kernel, None if total else wide[1]),
+                strides=[BLOCK // 2, BLOCK // 2],
+                pads=list(pads),
+            )
+            total = self._add("Add", [total, part]) if total else part
+        return total
+
     def _nearest(self, layer: NearestConvolution, source: _Tensor) -> _Tensor:
         kernel, bias = self._folded_weights(layer)
         factor = layer.scale
+        density = source.density * factor
+        reach = source.reach + 0.5 / source.density + 1 / density
+        if factor == 2 and density % BLOCK == 0 and self._meets_wide(layer):
+            phases = self._phases(source.name, layer.name, kernel, bias)
+            return _Tensor("", density, reach, phases)
         name = self._weighted(
             "ConvTranspose",
             source.name,
@@ -226,9 +260,44 @@ class Graph:
             strides=[factor, factor],
             pads=[1] * 4,
         )
-        density = source.density * factor
-        reach = source.reach + 0.5 / source.density + 1 / density
         return _Tensor(name, density, reach)
+
+    def _meets_wide(self, layer: keras.layers.Layer) -> bool:
+        """Whether the image goes nowhere but, through a ReLU perhaps, into a 9x9 convolution."""
+        following = self._next(layer)
+        while following is not None and (
+            id(following) in self._folded or isinstance(following, keras.layers.ReLU)
+        ):
+            following = self._next(following)
+        return isinstance(following, WideConvolution)
+
+    def _phases(
+        self, source: str, name: str, kernel: Array, bias: Array
+    ) -> dict[tuple[int, int], str]:
+        """Nearest-neighbour interpolation by 2 and a 3x3 convolution, each phase by itself."""
+        channels = kernel.shape[2]
+        step = np.zeros((channels, 1, 2, 1), np.float32)
+        step[:, :, 0], step[:, :, 1] = -1.0, 1.0
+        steps = [
+            self._add(
+                "Conv",
+                # A constant each: a runtime folds one into its convolution if it has one use.
+                [source, self._constant(f"{name}/step{row}", step)],
+                kernel_shape=[2, 1],
+                pads=[1 - row, 0, row, 0],
+                group=channels,
+            )
+            for row in (0, 1)
+        ]
+        phases = {}
+        for column in (0, 1):
+            first, *others = share_products(kernel, column)
+            how = {"pads": [0, 1 - column, 0, column]}
+            whole = self._weighted("Conv", source, f"{name}/{column}", (first, bias), **how)
+            for row, (other, taps) in enumerate(zip(steps, others, strict=True)):
+                part = self._weighted("Conv", other, f"{name}/{row}{column}", (taps, None), **how)
+                phases[row, column] = self._add("Add", [whole, part])
+        return phases
 
     def _transposed(self, layer: TransposedConvolution, source: _Tensor) -> _Tensor:
         kernel, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
@@ -282,7 +351,9 @@ class Graph:
         return self._add("Slice", [source, *places])
 
     def _relu(self, layer: keras.layers.ReLU, source: _Tensor) -> _Tensor:
-        return _Tensor(self._add("Relu", [source.name]), source.density, source.reach)
+        phases = {phase: self._add("Relu", [name]) for phase, name in source.phases.items()}
+        name = "" if phases else self._add("Relu", [source.name])
+        return replace(source, name=name, phases=phases)
 
     def _sum(self, layer: keras.layers.Add, *sources: _Tensor) -> _Tensor:
         name = self._add("Add", [source.name for source in sources])

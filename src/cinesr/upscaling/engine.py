@@ -20,17 +20,45 @@ from cinesr.upscaling.runtime import openvino
 Image = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
 
-FEATURE_BYTES = 2**28
-"""A tile is so large that the network's widest layer takes this much memory. Smaller tiles cost
+FEATURE_BYTES = 2**29
+"""A tile is so large that what the network holds at once takes this much memory. Smaller tiles cost
 time, because each is run with a margin as wide as the network looks."""
-MOST_SIZES = 12
-"""Networks made ready for one image size each that are kept: the tiles of a slice have up to 9."""
+MOST_SIZES = 2
+"""Networks made ready for one image size each that are kept, each with the memory that it takes. A
+study seldom has more sizes by turns, and making one ready anew takes a tenth of a second."""
 
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor multiplies in bfloat16."""
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
+
+
+def most_bytes_held(graph: openvino.Model) -> int:
+    """How much memory a network's values take at most, if each is kept until its last use.
+
+    Args:
+        graph: For one image size. Its weights do not count.
+    """
+    nodes = [
+        node
+        for node in graph.get_ordered_ops()
+        if node.get_type_name() not in ("Constant", "Result")
+    ]
+    last_use = {
+        source.get_source_output().get_node().get_friendly_name(): place
+        for place, node in enumerate(nodes)
+        for source in node.inputs()
+    }
+    freed = [0] * len(nodes)
+    held = most = 0
+    for place, node in enumerate(nodes):
+        made = sum(output.get_tensor().size for output in node.outputs())
+        freed[last_use.get(node.get_friendly_name(), place)] += made
+        held += made
+        most = max(most, held)
+        held -= freed[place]
+    return most
 
 
 class Engine:
@@ -42,7 +70,7 @@ class Engine:
         precision: Of the multiplications. bfloat16 is about twice as fast where the processor has
             it, and changes pixels, at hard edges by a tenth of the range.
         tile: Largest side of what goes through the network at once, in input pixels; by default
-            so large that a layer takes `FEATURE_BYTES`.
+            so large that it takes `FEATURE_BYTES`.
 
     Raises:
         ModelError: The processor cannot multiply in this precision.
@@ -90,31 +118,27 @@ class Engine:
         if max(rows, columns) <= self._tile + 2 * self.model.receptive_field:
             return self._run_whole(image)
         scale = self.model.scale
+        # Tiles of one size: the network is made ready for one, and none is a narrow rest.
+        tile = tuple(-(-size // -(-size // self._tile)) for size in image.shape)
         result = np.empty((rows * scale, columns * scale), np.float32)
-        for row in range(0, rows, self._tile):
-            for column in range(0, columns, self._tile):
-                self._run_tile(image, (row, column), result)
+        for row in range(0, rows, tile[0]):
+            for column in range(0, columns, tile[1]):
+                self._run_tile(image, (row, column), tile, result)
         return result
 
-    def _run_tile(self, image: NDArray[Any], corner: tuple[int, int], result: Image) -> None:
+    def _run_tile(
+        self, image: NDArray[Any], corner: tuple[int, int], tile: tuple[int, ...], result: Image
+    ) -> None:
         scale, margin = self.model.scale, self.model.receptive_field
-        inner = [
-            (start, min(start + self._tile, size))
-            for start, size in zip(corner, image.shape, strict=True)
-        ]
-        outer = [
-            (max(start - margin, 0), min(end + margin, size))
-            for (start, end), size in zip(inner, image.shape, strict=True)
-        ]
-        piece = self._run_whole(image[slice(*outer[0]), slice(*outer[1])])
-        source, target = (
-            tuple(
-                slice((start - offset) * scale, (end - offset) * scale)
-                for (start, end), offset in zip(inner, offsets, strict=True)
-            )
-            for offsets in ([low for low, _ in outer], [0, 0])
-        )
-        result[target] = piece[source]
+        source, target, cut = [], [], []
+        for start, length, size in zip(corner, tile, image.shape, strict=True):
+            end = min(start + length, size)
+            seen = min(length + 2 * margin, size)
+            first = min(max(start - margin, 0), size - seen)
+            source.append(slice(first, first + seen))
+            target.append(slice(start * scale, end * scale))
+            cut.append(slice((start - first) * scale, (end - first) * scale))
+        result[tuple(target)] = self._run_whole(image[tuple(source)])[tuple(cut)]
 
     def _run_whole(self, image: NDArray[Any]) -> Image:
         batch = np.ascontiguousarray(image, dtype=np.float32)[None, None]
@@ -153,11 +177,9 @@ class Engine:
         return self._requests[size]
 
     def _tile_side(self) -> int:
-        """Input pixels per side at which the widest layer takes `FEATURE_BYTES`."""
+        """Input pixels per side at which the network holds `FEATURE_BYTES` at once."""
         side = 32
-        nodes = self._sized((side, side)).get_ordered_ops()
-        widest = max(math.prod(output.shape) for node in nodes for output in node.outputs())
-        bytes_per_pixel = 4 * widest / side**2
+        bytes_per_pixel = most_bytes_held(self._sized((side, side))) / side**2
         return max(int(math.sqrt(FEATURE_BYTES / bytes_per_pixel)), 1)
 
     def _sized(self, size: tuple[int, int]) -> openvino.Model:
