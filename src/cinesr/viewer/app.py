@@ -30,7 +30,7 @@ from cinesr.upscaling.catalogue import DEFAULT_MODEL, models
 from cinesr.viewer.comparing import compare_frame, compare_series, consistency
 from cinesr.viewer.downloads import packed
 from cinesr.viewer.errors import RequestError, not_there
-from cinesr.viewer.frames import Place, asked_places, one_place
+from cinesr.viewer.frames import Place, asked_part, asked_places, one_place
 from cinesr.viewer.jobs import Job, Jobs
 from cinesr.viewer.making import bicubic_series, upscale_series
 from cinesr.viewer.series import Series
@@ -157,9 +157,10 @@ class Api:
         """Pixels, frame after frame."""
         series = self._series(request)
         places = asked_places(request.query_params, series.cine.shape)
+        part = asked_part(request.query_params, series.cine.shape)
 
         def encoded(place: Place) -> bytes:
-            return series.encoding.encode(series.spool.read(*place))
+            return series.raw(place, part).tobytes()
 
         # What is broken is told in words as long as no pixel has gone out.
         first = await to_thread.run_sync(encoded, places[0])
@@ -170,8 +171,8 @@ class Api:
                 yield await to_thread.run_sync(encoded, place)
 
         headers = {
-            **series.encoding.headers(),
-            "X-Cinesr-Shape": "{},{}".format(*series.cine.shape[2:]),
+            **series.encoding_of(part.level).headers(),
+            "X-Cinesr-Shape": "{},{}".format(*part.shape),
             "Content-Length": str(len(first) * len(places)),
         }
         return StreamingResponse(body(), headers=headers, media_type="application/octet-stream")

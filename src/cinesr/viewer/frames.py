@@ -20,6 +20,37 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Part:
+    """What of a frame is meant.
+
+    Args:
+        level: Each pixel is the average of 2^level x 2^level pixels of the frame.
+        rows: In pixels of this level.
+        columns: In pixels of this level.
+    """
+
+    level: int
+    rows: range
+    columns: range
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...], level: int = 0) -> Part:
+        """All of a frame.
+
+        Args:
+            shape: Of the series, (time, slice, row, column).
+            level: From 0.
+        """
+        rows, columns = (range(-(-size // 2**level)) for size in shape[2:])
+        return cls(level, rows, columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.rows), len(self.columns)
+
+
+@dataclass(frozen=True)
 class Encoding:
     """The map from the numbers that travel to stored values: stored = slope * raw + intercept.
 
@@ -66,6 +97,10 @@ class Encoding:
             steps = np.rint(steps)
         return np.clip(steps, 0, LEVELS).astype("<u2")
 
+    def of_averages(self, dtype: np.dtype[Any]) -> Encoding:
+        """The encoding of averages: steps of 8-bit numbers would be seen, and there is room."""
+        return Encoding(1 / 256, -128.0 * (dtype.kind == "i")) if dtype.itemsize == 1 else self
+
     def headers(self) -> dict[str, str]:
         """For the answer that carries the numbers."""
         return {"X-Cinesr-Slope": repr(self.slope), "X-Cinesr-Intercept": repr(self.intercept)}
@@ -100,6 +135,28 @@ def one_place(query: Mapping[str, str], shape: tuple[int, ...]) -> Place:
     if others:
         raise RequestError("Several frames were named; expected one time and one slice.")
     return place
+
+
+def asked_part(query: Mapping[str, str], shape: tuple[int, ...]) -> Part:
+    """The part of its frames that a request names.
+
+    Args:
+        query: `level`, from 0 to where the shorter side is one whole pixel; `rows` and `columns`
+            of this level, each a number from 0 or `first-last`.
+        shape: Of the series, (time, slice, row, column).
+
+    Raises:
+        RequestError: Not such numbers, or pixels that the series has not.
+    """
+    level, *others = _span(query.get("level", "0"), min(shape[2:]).bit_length(), "level")
+    if others:
+        raise RequestError("Several levels were named; expected one.")
+    whole = Part.whole(shape, level)
+    spans = [
+        _span(query[name], size, name) if name in query else range(size)
+        for name, size in zip(("rows", "columns"), whole.shape, strict=True)
+    ]
+    return Part(level, *spans)
 
 
 def _span(text: str, size: int, name: str) -> range:

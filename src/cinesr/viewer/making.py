@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from cinesr import __version__
-from cinesr.degradation import METHODS, SCALES, resize_bicubic
+from cinesr.degradation import METHODS, SCALES
 from cinesr.imaging.cine import Cine, Derivation, Frame
 from cinesr.imaging.files import suffix_of
 from cinesr.upscaling.catalogue import Model
 from cinesr.upscaling.checks import Check
 from cinesr.upscaling.upscale import Upscaled, Upscaler
 from cinesr.viewer.errors import RequestError
-from cinesr.viewer.frames import Encoding
+from cinesr.viewer.frames import Encoding, Part, Place
 from cinesr.viewer.jobs import Job
+from cinesr.viewer.levels import bicubic_interpolator
 from cinesr.viewer.series import (
     Origin,
     Series,
@@ -148,11 +149,19 @@ def bicubic_series(store: Store, parent: Series, scale: int) -> Series:
     times, slices, rows, columns = cine.shape
     shape = (times, slices, rows * scale, columns * scale)
 
-    def compute(time: int, slice_index: int) -> Frame:
-        low = cine.frame(time, slice_index)
-        high = resize_bicubic(low.astype(np.float64), shape[2:])
+    interpolator = bicubic_interpolator((rows, columns), scale)
+
+    def interpolate(place: Place, part: Part) -> Frame:
+        low = cine.frame(*place)
         # A magnitude image has no negative values, though its storage may be signed.
-        return cine.to_stored(high, lowest=0.0 if low.min() >= 0 else None)
+        lowest = 0.0 if low.min() >= 0 else None
+        high = interpolator(low, part)
+        if part.level:  # Averages are no stored values, and lose nothing more than they have to.
+            return high if lowest is None else np.maximum(high, lowest)
+        return cine.to_stored(high, lowest=lowest)
+
+    def compute(time: int, slice_index: int) -> Frame:
+        return interpolate((time, slice_index), Part.whole(shape))
 
     spool = Spool(store.folder, shape, cine.dtype, compute)
     low, high = parent.value_range
@@ -169,6 +178,7 @@ def bicubic_series(store: Store, parent: Series, scale: int) -> Series:
         parent.value_range,
         "bicubic",
         Origin(parent.id, None, scale, "bicubic", {}),
+        interpolate=interpolate,
     )
     store.add(series)
     return series

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cinesr.imaging.cine import Cine, IntensityRule
+from cinesr.imaging.cine import Cine, Frame, IntensityRule
 from cinesr.imaging.dicom_frames import DicomSource
 from cinesr.imaging.files import natural_suffix
 from cinesr.upscaling.checks import Check
-from cinesr.viewer.frames import Encoding, Place
+from cinesr.viewer.frames import Encoding, Part, Place
+from cinesr.viewer.levels import averaged
 from cinesr.viewer.spool import Spool
 
 SAMPLES = 5
@@ -62,6 +65,7 @@ class Series:
         origin: How it was made, if it was made here.
         upload: The id of the upload that it came with.
         truth: The id of the series that it should look like.
+        interpolate: Gives stored values of a part of a frame more quickly than from the frame.
         id: Random.
     """
 
@@ -74,12 +78,49 @@ class Series:
     origin: Origin | None = None
     upload: str | None = None
     truth: str | None = None
+    interpolate: Callable[[Place, Part], Frame] | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(6))
+    _levels: dict[int, Spool] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def suffix(self) -> str:
         """Of a file of this series; empty for a folder of DICOM."""
         return natural_suffix(self.cine)
+
+    def encoding_of(self, level: int) -> Encoding:
+        """How frames of a level of detail travel."""
+        return self.encoding.of_averages(self.cine.dtype) if level else self.encoding
+
+    def raw(self, place: Place, part: Part) -> NDArray[np.uint16]:
+        """A part of a frame as it travels, (row, column).
+
+        Raises:
+            CinesrError: The frame cannot be read, or the series was closed meanwhile.
+        """
+        columns = slice(part.columns.start, part.columns.stop)
+        if self.interpolate and part != Part.whole(self.cine.shape):
+            return self.encoding_of(part.level).raw(self.interpolate(place, part))
+        if part.level:
+            return self._level(part.level).read(*place, part.rows)[:, columns]
+        return self.encoding.raw(self.spool.read(*place, part.rows)[:, columns])
+
+    def _level(self, level: int) -> Spool:
+        def compute(time: int, slice_index: int) -> NDArray[np.uint16]:
+            stored = self.spool.read(time, slice_index)
+            return self.encoding_of(level).raw(averaged(stored, level))
+
+        with self._lock:
+            if level not in self._levels:
+                shape = (*self.cine.shape[:2], *Part.whole(self.cine.shape, level).shape)
+                self._levels[level] = Spool(self.spool.folder, shape, np.dtype("<u2"), compute)
+            return self._levels[level]
+
+    def discard(self) -> None:
+        """Removes its frames from the disk."""
+        with self._lock:
+            for spool in (self.spool, *self._levels.values()):
+                spool.discard()
 
     def look_through(self) -> None:
         """Reads every frame, so that all lie in the spool and the range is that of all.

@@ -38,7 +38,7 @@ class Spool:
         *,
         keeps: bool = True,
     ) -> None:
-        self.shape, self.dtype = shape, dtype
+        self.folder, self.shape, self.dtype = folder, shape, dtype
         self._compute, self._keeps = compute, keeps
         self._path = folder / f"{secrets.token_hex(8)}.frames"
         self._frame_bytes = self.shape[2] * self.shape[3] * self.dtype.itemsize
@@ -46,25 +46,33 @@ class Spool:
         self._lock = threading.Lock()
         self._path.touch(exist_ok=False)
 
-    def read(self, time: int, slice_index: int) -> Frame:
+    def read(self, time: int, slice_index: int, rows: range | None = None) -> Frame:
         """One frame, (row, column).
+
+        Args:
+            time: Phase.
+            slice_index: Slice.
+            rows: Only these, one after another; all where none are named.
 
         Raises:
             RequestError: The series was closed meanwhile.
             CinesrError: Its file is broken.
         """
+        wanted = rows or range(self.shape[2])
         if self._compute and not self._keeps:
             with self._opened("rb"):  # Nothing is read of a series that was closed.
-                return self._compute(time, slice_index)
+                return self._compute(time, slice_index)[wanted.start : wanted.stop]
         with self._lock:
             if self._compute and not self._is_written[time, slice_index]:
                 frame = self._compute(time, slice_index)
                 self.write(time, slice_index, frame)
-                return frame
+                return frame[wanted.start : wanted.stop]
+        columns = self.shape[3]
         with self._opened("rb") as file:
-            file.seek(self._offset(time, slice_index))
-            flat = np.fromfile(file, self.dtype, self.shape[2] * self.shape[3])
-        return flat.reshape(self.shape[2:])
+            before = wanted.start * columns * self.dtype.itemsize
+            file.seek(self._offset(time, slice_index) + before)
+            flat = np.fromfile(file, self.dtype, len(wanted) * columns)
+        return flat.reshape(len(wanted), columns)
 
     def write(self, time: int, slice_index: int, frame: Frame) -> None:
         """Keeps a frame.

@@ -106,7 +106,7 @@ class Store:
                     self.changed()
             except BaseException:
                 for series in found:
-                    series.spool.discard()
+                    series.discard()
                 raise
             with self._lock:
                 self._series.update({series.id: series for series in found})
@@ -212,7 +212,7 @@ class Store:
             gone = [series.id for series in closing]
             for series in closing:
                 del self._series[series.id]
-                series.spool.discard()
+                series.discard()
             for series in self._series.values():
                 if series.truth in gone:
                     series.truth = None
