@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from keras import layers as plain
 
+from cinesr.learning import kernels
 from cinesr.learning.layers import (
     BatchNormalization,
     Convolution,
@@ -117,9 +118,13 @@ def test_a_convolution_without_padding() -> None:
     stands_for(Convolution(3, (3, 5)), plain.Conv2D(3, (3, 5)), pixels(2, 6, 7, 2))
 
 
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["processor", "gpu"])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("taps", "scale"), [(4, 2), (3, 3)])
-def test_a_transposed_convolution(size: tuple[int, int], taps: int, scale: int) -> None:
+@pytest.mark.parametrize(("taps", "scale"), [(4, 2), (3, 3), (6, 2), (2, 2)])
+def test_a_transposed_convolution(
+    size: tuple[int, int], taps: int, scale: int, on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "trains_on_gpu", lambda: on_gpu)
     options = {"strides": scale, "padding": "same"}
     images = pixels(2, *size, 2)
     ours = TransposedConvolution(3, taps, **options)
