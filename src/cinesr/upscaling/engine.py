@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,14 @@ def most_bytes_held(graph: openvino.Model) -> int:
         most = max(most, held)
         held -= freed[place]
     return most
+
+
+class _Tile(NamedTuple):
+    """One axis of a tile: the pixels that it sees, which of its result is kept, and for where."""
+
+    seen: slice
+    kept: slice
+    target: slice
 
 
 class Engine:
@@ -118,27 +126,28 @@ class Engine:
         if max(rows, columns) <= self._tile + 2 * self.model.receptive_field:
             return self._run_whole(image)
         scale = self.model.scale
-        # Tiles of one size: the network is made ready for one, and none is a narrow rest.
-        tile = tuple(-(-size // -(-size // self._tile)) for size in image.shape)
         result = np.empty((rows * scale, columns * scale), np.float32)
-        for row in range(0, rows, tile[0]):
-            for column in range(0, columns, tile[1]):
-                self._run_tile(image, (row, column), tile, result)
+        for row in self._tiles(rows):
+            for column in self._tiles(columns):
+                piece = self._run_whole(image[row.seen, column.seen])
+                result[row.target, column.target] = piece[row.kept, column.kept]
         return result
 
-    def _run_tile(
-        self, image: NDArray[Any], corner: tuple[int, int], tile: tuple[int, ...], result: Image
-    ) -> None:
+    def _tiles(self, size: int) -> Iterator[_Tile]:
+        """Cuts an axis into tiles that see equally many pixels: the network is made ready once."""
         scale, margin = self.model.scale, self.model.receptive_field
-        source, target, cut = [], [], []
-        for start, length, size in zip(corner, tile, image.shape, strict=True):
+        count = -(-size // self._tile)
+        length = -(-size // count)
+        # The first and the last tile need a margin on one side only.
+        seen = min(length + min(count - 1, 2) * margin, size)
+        for start in range(0, size, length):
             end = min(start + length, size)
-            seen = min(length + 2 * margin, size)
             first = min(max(start - margin, 0), size - seen)
-            source.append(slice(first, first + seen))
-            target.append(slice(start * scale, end * scale))
-            cut.append(slice((start - first) * scale, (end - first) * scale))
-        result[tuple(target)] = self._run_whole(image[tuple(source)])[tuple(cut)]
+            yield _Tile(
+                slice(first, first + seen),
+                slice((start - first) * scale, (end - first) * scale),
+                slice(start * scale, end * scale),
+            )
 
     def _run_whole(self, image: NDArray[Any]) -> Image:
         batch = np.ascontiguousarray(image, dtype=np.float32)[None, None]
