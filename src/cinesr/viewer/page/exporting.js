@@ -48,8 +48,9 @@ function layout(width) {
   const pane = Math.floor(width / across);
   const tall = Math.round(pane * first.height / first.width);
   const even = (size) => 2 * Math.ceil(size / 2); // Video codecs halve the colours' resolution.
-  return { across, pane, tall, scale: pane / first.width, width: even(pane * across),
-    height: even(tall * down + NOTE_PX) };
+  const size = { width: pane - (across > 1 ? 2 : 0), height: tall };
+  return { across, pane, tall, size, screen: { sizes: Array(count).fill(size), ratio: 1 },
+    width: even(pane * across), height: even(tall * down + NOTE_PX) };
 }
 
 function captions() {
@@ -60,14 +61,13 @@ function captions() {
   return [[`${names[1]} less ${names[0]}`, ""]];
 }
 
-function compose(context, { across, pane, tall, width, height }) {
+function compose(context, { across, pane, tall, size, width, height }) {
   context.fillStyle = "#08090a";
   context.fillRect(0, 0, width, height);
   const labels = captions();
   partsOfPanes().forEach((parts, index) => {
     context.save();
     context.translate((index % across) * pane, Math.floor(index / across) * tall);
-    const size = { width: pane - (across > 1 ? 2 : 0), height: tall };
     paintPane(context, { ...settings(), cursor: null, parts, size });
     write(context, labels[index][0], 10, 20, { weight: 600, px: 13 });
     write(context, labels[index][1], size.width - 10, 20, { align: "right", weight: 600, px: 13 });
@@ -100,7 +100,7 @@ async function save(form) {
     }
     const writer = kind === "gif" ? new GifWriter(plan) : await VideoWriter.make(plan);
     for (const [index, moment] of all.entries()) {
-      await Promise.all(framesWanted(moment.time).map(loadFrame));
+      await Promise.all(framesWanted(moment.time, plan.screen).map(loadFrame));
       if (stopped) return;
       set({ time: moment.time, blinkSide: moment.side });
       compose(context, plan);

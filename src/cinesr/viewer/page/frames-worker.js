@@ -1,6 +1,6 @@
 // Fetches runs of frames, so that the page's own thread only ever sees what is complete.
 
-self.onmessage = async ({ data: { ticket, path, shape, spare } }) => {
+self.onmessage = async ({ data: { ticket, path, spare } }) => {
   try {
     const response = await fetch(path);
     if (!response.ok) {
@@ -8,7 +8,7 @@ self.onmessage = async ({ data: { ticket, path, shape, spare } }) => {
       throw new Error(told.error ?? `The server answered ${response.status}.`);
     }
     const header = (name) => response.headers.get(`X-Cinesr-${name}`);
-    const [rows, columns] = header("Shape")?.split(",").map(Number) ?? shape;
+    const [rows, columns] = header("Shape").split(",").map(Number);
     const facts = {
       rows,
       columns,

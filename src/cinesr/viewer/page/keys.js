@@ -6,7 +6,7 @@ import { announce } from "./notices.js";
 import { togglePlaying } from "./player.js";
 import { changeContrast, fit, resetContrast, span, zoomBy } from "./pointer.js";
 import { phases, shown, slices } from "./scene.js";
-import { swap, valueOf } from "./stage.js";
+import { swap, valueOf, valuesAtHand } from "./stage.js";
 import { labelOf } from "./family.js";
 import { BOXES } from "./colours.js";
 import { addPane, setMode } from "./toolbar.js";
@@ -126,7 +126,9 @@ function moveCross(key) {
   const centre = (share, count, step) =>
     (clamp(Math.floor(share * count) + step, 0, count - 1) + 0.5) / count;
   set({ cursor: { u: centre(u, columns, across), v: centre(v, rows, down) } });
-  announce(shown().map((series) => `${labelOf(series)} ${valueOf(series)}`).join(", "));
+  const speak = () =>
+    announce(shown().map((series) => `${labelOf(series)} ${valueOf(series)}`).join(", "));
+  valuesAtHand().then(speak, speak);
 }
 
 function mark() {

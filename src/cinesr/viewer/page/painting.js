@@ -1,14 +1,16 @@
 // Draws one pane into any 2D context: on the screen and into what is exported.
 
 import { BOXES, css, ENTRIES } from "./colours.js";
+import { hasFrame } from "./frames.js";
 import { extentOf, placeImage, roundLength, short } from "./geometry.js";
-import { legendOf, pictureOf } from "./pictures.js";
+import { basePart, partOf } from "./parts.js";
+import { framesOf, legendOf, picturesOf } from "./pictures.js";
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 const MARGIN = 10;
 
-/* A scene: {size, parts: [{layers, share: [from, to]}], reference, view, smooth, boxes, line,
-   cursor, captions}. Returns false where something is still to come. */
+/* A scene: {size, ratio, parts: [{layers, share: [from, to]}], reference, view, smooth, boxes,
+   line, cursor}. Returns false where something is still to come. */
 export function paintPane(context, scene) {
   const { size } = scene;
   context.save();
@@ -19,11 +21,11 @@ export function paintPane(context, scene) {
   context.fillRect(0, 0, size.width, size.height);
   const reference = extentOf(scene.reference);
   let whole = true;
-  for (const part of scene.parts) whole = paintPart(context, scene, part, reference) && whole;
+  for (const part of scene.parts) whole = paintPart(context, scene, part) && whole;
   const first = scene.parts[0].layers[0].series;
   const place = placeImage(extentOf(first, scene.reference), reference, scene.view, size);
   paintMarks(context, scene, place);
-  paintInsets(context, scene, reference);
+  whole = paintInsets(context, scene) && whole;
   paintScale(context, scene, place, extentOf(first, scene.reference).known);
   const legend = scene.parts[0].layers.map(legendOf).find(Boolean)
     ?? scene.parts.at(-1).layers.map(legendOf).find(Boolean);
@@ -32,32 +34,74 @@ export function paintPane(context, scene) {
   return whole;
 }
 
-function paintPart(context, scene, part, reference) {
+// Everything that a scene takes frames for.
+export const drawingsOf = (scene) => [
+  ...scene.parts.flatMap((part) => partDrawings(scene, part)),
+  ...insetsOf(scene).flatMap((inset) => inset.drawings),
+];
+
+function partDrawings(scene, { layers }) {
+  return layers.map((layer) => {
+    const extent = extentOf(layer.series, scene.reference);
+    const place = placeImage(extent, extentOf(scene.reference), scene.view, scene.size);
+    return { ...drawingOf(layer, place, scene, "pane"), base: baseOf(layer, place) };
+  });
+}
+
+// All of a frame that is too large to be had at once in full detail.
+function baseOf(layer, place) {
+  const part = basePart(layer.series);
+  if (!part.level || layer.kind === "consistency") return null;
+  const referencePart = layer.reference && basePart(layer.reference);
+  return { layer, place, part, referencePart, slot: "base" };
+}
+
+// Averages would hide errors that take turns in their sign.
+function drawingOf(layer, place, frame, slot) {
+  const hides = layer.kind === "error";
+  const part = partOf(layer.series, place, frame, hides);
+  const referencePart = layer.reference && partOf(layer.reference, place, frame, hides);
+  return { layer, place, part, referencePart, slot };
+}
+
+function paintPart(context, scene, part) {
   const { size } = scene;
   const [from, to] = part.share;
-  let whole = true;
   context.save();
   context.beginPath();
   context.rect(from * size.width, 0, (to - from) * size.width, size.height);
   context.clip();
-  for (const layer of part.layers) {
-    const picture = pictureOf(layer);
-    if (!picture || picture.stale) whole = false;
-    if (!picture) continue;
-    const extent = extentOf(layer.series, scene.reference);
-    const place = placeImage(extent, reference, scene.view, size);
-    smoothen(context, scene, place.width / picture.canvas.width);
-    context.drawImage(picture.canvas, place.x, place.y, place.width, place.height);
-  }
+  const whole = paintDrawings(context, scene, partDrawings(scene, part));
   context.restore();
+  return whole;
+}
+
+function paintDrawings(context, scene, drawings) {
+  let whole = true;
+  for (const drawing of drawings) {
+    const { x, y, width, height } = drawing.place;
+    whole = whole && framesOf(drawing).every(hasFrame);
+    for (const { canvas, span: { u0, v0, u1, v1 } } of picturesOf(drawing)) {
+      context.save();
+      if (u1 > 1 || v1 > 1) {
+        context.beginPath();
+        context.rect(x, y, width, height);
+        context.clip();
+      }
+      const [wide, tall] = [(u1 - u0) * width, (v1 - v0) * height];
+      smoothen(context, scene, wide / canvas.width);
+      context.drawImage(canvas, x + u0 * width, y + v0 * height, wide, tall);
+      context.restore();
+    }
+  }
   return whole;
 }
 
 // Pixels stay visible as squares unless asked otherwise; what shrinks is always averaged.
 function smoothen(context, scene, magnification) {
-  const device = magnification * (scene.ratio ?? 1);
-  context.imageSmoothingEnabled = scene.smooth || device < 1;
-  context.imageSmoothingQuality = device < 0.5 ? "medium" : "low";
+  const shrinks = magnification * (scene.ratio ?? 1) < 1;
+  context.imageSmoothingEnabled = scene.smooth || shrinks;
+  context.imageSmoothingQuality = shrinks ? "medium" : "low";
 }
 
 const onScreen = (place, u, v) => [place.x + u * place.width, place.y + v * place.height];
@@ -110,44 +154,59 @@ function outline(context, colour, stroke) {
 }
 
 // What lies in each box, larger, at the same place of the pane however it is zoomed or moved.
-function paintInsets(context, scene, reference) {
-  const { size, boxes, parts } = scene;
+function insetsOf(scene) {
+  const { size, boxes, parts, ratio } = scene;
   const extent = extentOf(parts[0].layers[0].series, scene.reference);
   const longest = Math.min(0.4 * Math.min(size.width, size.height), 240);
   let bottom = size.height - MARGIN;
-  boxes.forEach((box, index) => {
+  return boxes.flatMap((box, index) => {
     const wide = (box.u1 - box.u0) * extent.width;
     const tall = (box.v1 - box.v0) * extent.height;
     const factor = longest / Math.max(wide, tall);
-    const inset = { width: wide * factor, height: tall * factor };
-    parts.forEach((part, at) => {
+    const frame = { size: { width: wide * factor, height: tall * factor }, ratio };
+    const place = {
+      width: frame.size.width / (box.u1 - box.u0), height: frame.size.height / (box.v1 - box.v0),
+    };
+    Object.assign(place, { x: -box.u0 * place.width, y: -box.v0 * place.height });
+    const insets = parts.map((part, at) => {
       const onRight = at === parts.length - 1;
-      const x = onRight ? size.width - MARGIN - inset.width : MARGIN;
       const lift = !onRight && index === 0 ? 26 : 0; // above the scale bar
-      paintInset(context, scene, part, { box, x, y: bottom - inset.height - lift, ...inset });
-      context.lineWidth = 1.5;
-      outline(context, BOXES[index], () =>
-        context.strokeRect(x, bottom - inset.height - lift, inset.width, inset.height));
+      const drawings = partDrawings(scene, part).map((base) =>
+        insetDrawing({ ...base, place }, frame, index));
+      return { index, drawings, size: frame.size, y: bottom - frame.size.height - lift,
+        x: onRight ? size.width - MARGIN - frame.size.width : MARGIN };
     });
-    bottom -= inset.height + MARGIN;
+    bottom -= frame.size.height + MARGIN;
+    return insets;
   });
 }
 
-function paintInset(context, scene, part, { box, x, y, width, height }) {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, width, height);
-  context.clip();
-  context.fillStyle = "#000";
-  context.fillRect(x, y, width, height);
-  for (const layer of part.layers) {
-    const canvas = pictureOf(layer)?.canvas;
-    if (!canvas) continue;
-    const whole = [width / (box.u1 - box.u0), height / (box.v1 - box.v0)];
-    smoothen(context, scene, whole[0] / canvas.width);
-    context.drawImage(canvas, x - box.u0 * whole[0], y - box.v0 * whole[1], ...whole);
+// Until its own frames are there, it shows those of the pane.
+function insetDrawing(base, frame, index) {
+  const own = drawingOf(base.layer, base.place, frame, `box ${index}`);
+  const keys = (drawing) => framesOf(drawing).map(({ key }) => key).join();
+  if (keys(own) === keys(base)) return base;
+  return { ...own, slot: own.part.isWhole ? `box at level ${own.part.level}` : own.slot, base };
+}
+
+function paintInsets(context, scene) {
+  let whole = true;
+  for (const { index, drawings, size: { width, height }, x, y } of insetsOf(scene)) {
+    context.save();
+    context.translate(x, y);
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, width, height);
+    context.clip();
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    whole = paintDrawings(context, scene, drawings) && whole;
+    context.restore();
+    context.lineWidth = 1.5;
+    outline(context, BOXES[index], () => context.strokeRect(0, 0, width, height));
+    context.restore();
   }
-  context.restore();
+  return whole;
 }
 
 function paintScale(context, { size }, place, known) {

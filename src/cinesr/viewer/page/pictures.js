@@ -4,9 +4,10 @@ import { ENTRIES, SIGNED, SIZED, greyTable } from "./colours.js";
 import { roleOf, root, rootOf, truthOf } from "./family.js";
 import { address, frameAt } from "./frames.js";
 import { clamp } from "./geometry.js";
+import { contains } from "./parts.js";
 import { state } from "./store.js";
 
-const KEPT = 12;
+const KEPT_PIXELS = 12 * 2 ** 20; // of which each takes eight bytes
 const DIFFERENCE_SHARE = 0.2; // of the window's width is the end of the scale of differences
 const CONSISTENCY_SHARE = 0.05;
 
@@ -29,8 +30,8 @@ function rangeOf(layer) {
 const clampTime = (series) => Math.min(state.time, series.shape[0] - 1);
 const clampSlice = (series) => Math.min(state.slice, series.shape[1] - 1);
 
-export const addressOf = (series, time = clampTime(series)) =>
-  address(series.id, Math.min(time, series.shape[0] - 1), clampSlice(series));
+export const addressOf = (series, part, time = clampTime(series)) =>
+  address(series.id, Math.min(time, series.shape[0] - 1), clampSlice(series), { part });
 
 // What a pane shows of a series: the picture itself, its error, or what it loses degraded again.
 export function layersOf(series) {
@@ -45,41 +46,68 @@ export function layersOf(series) {
   return [image];
 }
 
-export function framesOf(layer, time) {
-  const own = addressOf(layer.series, time);
-  if (layer.kind === "consistency") return [{ ...own, layer: "consistency" }];
-  return layer.reference ? [own, addressOf(layer.reference, time)] : [own];
+// A drawing is a layer with the parts of its frames that are to be seen: {layer, part,
+// referencePart, place, slot, base}. Its base is what is shown of it while they are on their way.
+export function framesOf({ layer, part, referencePart }, time) {
+  const own = addressOf(layer.series, part, time);
+  if (layer.kind === "consistency") {
+    return [address(own.id, own.time, own.slice, { layer: "consistency" })];
+  }
+  return layer.reference ? [own, addressOf(layer.reference, referencePart, time)] : [own];
 }
 
-// The canvas of a layer, or null while its frames are on their way and nothing older is there.
-export function pictureOf(layer) {
-  const slot = `${layer.kind}|${layer.series.id}|${layer.reference?.id}`;
-  const wanted = framesOf(layer);
+// What there is of a drawing, from below: the picture alone where it is as it should be.
+export function picturesOf(drawing) {
+  const picture = pictureOf(drawing);
+  const below = drawing.base && (!picture || picture.stale) ? picturesOf(drawing.base) : [];
+  return picture ? [...below, picture] : below;
+}
+
+const keyOf = ({ layer: { kind, series, reference }, slot }) =>
+  [slot, kind, series.id, reference?.id].join("|");
+
+export const rmsOf = (layer) => pictures.get(keyOf({ layer, slot: "pane" }))?.rms;
+
+// The canvas of a drawing, or null while its frames are on their way and nothing older is there.
+function pictureOf(drawing) {
+  const { layer } = drawing;
+  const wanted = framesOf(drawing);
   const frames = wanted.map(frameAt);
-  const known = pictures.get(slot);
+  const key = keyOf(drawing);
+  const known = pictures.get(key);
   if (frames.includes(null)) {
     if (known) known.stale = true;
     return known ?? null;
   }
   const { low, high } = windowOf(layer.series);
-  const signature = [low, high, ...wanted.map(({ time, slice }) => `${time}/${slice}`)].join("|");
-  if (known?.signature === signature) {
-    known.stale = false;
-    return known;
-  }
+  const signature = [low, high, ...wanted.map((one) => one.key)].join("|");
   const picture = known ?? { canvas: document.createElement("canvas") };
-  render(picture, layer, frames, { low, high });
-  Object.assign(picture, { signature, stale: false, rms: frames[0].rms });
-  pictures.delete(slot);
-  pictures.set(slot, picture);
-  if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
+  pictures.delete(key);
+  pictures.set(key, picture); // Insertion order is order of last use.
+  if (picture.signature !== signature) {
+    render(picture, layer, frames, { low, high });
+    Object.assign(picture, { signature, rms: frames[0].rms });
+    forgetOldest();
+  }
+  picture.stale = false;
   return picture;
 }
 
+function forgetOldest() {
+  const sizes = [...pictures].map(([key, { canvas }]) => [key, canvas.width * canvas.height]);
+  let held = sizes.reduce((sum, [, pixels]) => sum + pixels, 0);
+  for (const [key, pixels] of sizes.slice(0, -1)) {
+    if (held <= KEPT_PIXELS) return;
+    pictures.delete(key);
+    held -= pixels;
+  }
+}
+
 function render(picture, layer, frames, bounds) {
-  const finest = frames.reduce((best, frame) => (frame.columns > best.columns ? frame : best));
+  const finest = frames.reduce((best, frame) => (density(frame) > density(best) ? frame : best));
   const { rows, columns } = finest;
   const { canvas } = picture;
+  picture.span = finest.span;
   if (canvas.width !== columns || canvas.height !== rows || !picture.pixels) {
     canvas.width = columns;
     canvas.height = rows;
@@ -93,12 +121,15 @@ function render(picture, layer, frames, bounds) {
   picture.context.putImageData(picture.pixels, 0, 0);
 }
 
+const density = ({ columns, span }) => columns / (span.u1 - span.u0);
+
 function fillGrey(words, frame, series, bounds) {
   const signature = [frame.slope, frame.intercept, bounds.low, bounds.high].join("|");
-  let known = tables.get(series.id);
+  const key = `${series.id}/${frame.slope}`; // That of averages may differ.
+  let known = tables.get(key);
   if (known?.signature !== signature) {
     known = { signature, table: greyTable(frame, bounds) };
-    tables.set(series.id, known);
+    tables.set(key, known);
   }
   const { table } = known;
   const { data } = frame;
@@ -129,15 +160,16 @@ function fillDifference(words, [own, reference], finest, layer) {
   }
 }
 
-// Stored values on another grid over the same extent, interpolated linearly between centres.
-function resampled({ data, rows, columns, slope, intercept }, grid) {
+// Stored values on another grid of the same image, interpolated linearly between centres.
+function resampled({ data, rows, columns, slope, intercept, span }, grid) {
   const values = new Float32Array(grid.rows * grid.columns);
-  if (rows === grid.rows && columns === grid.columns) {
+  if (rows === grid.rows && columns === grid.columns && contains(span, grid.span)) {
     for (let at = 0; at < values.length; at += 1) values[at] = data[at] * slope + intercept;
     return values;
   }
-  const across = neighbours(columns, grid.columns);
-  const down = neighbours(rows, grid.rows);
+  const { u0, v0, u1, v1 } = grid.span;
+  const across = neighbours(columns, [span.u0, span.u1], grid.columns, [u0, u1]);
+  const down = neighbours(rows, [span.v0, span.v1], grid.rows, [v0, v1]);
   for (let row = 0, at = 0; row < grid.rows; row += 1) {
     const top = down.first[row] * columns;
     const bottom = down.second[row] * columns;
@@ -152,12 +184,13 @@ function resampled({ data, rows, columns, slope, intercept }, grid) {
   return values;
 }
 
-function neighbours(count, wanted) {
+function neighbours(count, [from, to], wanted, [start, end]) {
   const first = new Int32Array(wanted);
   const second = new Int32Array(wanted);
   const share = new Float32Array(wanted);
   for (let index = 0; index < wanted; index += 1) {
-    const centre = clamp((index + 0.5) * count / wanted - 0.5, 0, count - 1);
+    const place = start + (index + 0.5) / wanted * (end - start);
+    const centre = clamp((place - from) / (to - from) * count - 0.5, 0, count - 1);
     first[index] = Math.floor(centre);
     second[index] = Math.min(first[index] + 1, count - 1);
     share[index] = centre - first[index];

@@ -5,8 +5,8 @@ import { byId, element, vector } from "./dom.js";
 import { family, labelOf, roleOf, root, toneOf } from "./family.js";
 import { frameAt, loadFrame } from "./frames.js";
 import { extentOf, interpolate, roundLength, short } from "./geometry.js";
-import { addressOf } from "./pictures.js";
-import { shown } from "./scene.js";
+import { within } from "./parts.js";
+import { boxAround, probeOf, shown } from "./scene.js";
 import { state, subscribe } from "./store.js";
 
 const SAMPLES = 240;
@@ -15,9 +15,10 @@ const BOX = { width: 300, height: 190, left: 40, right: 8, top: 10, bottom: 30 }
 const DASHES = { input: "1 3", bicubic: "6 3", truth: "", result: "", "result-2": "2 2", other: "4 2" };
 
 let scheduled = false;
+let turns = 0;
 
 export function startProfile() {
-  subscribe(["line", "time", "slice", "panes", "server", "root", "truths"], () => {
+  subscribe(["line", "probed", "time", "slice", "panes", "server", "root", "truths"], () => {
     if (scheduled) return;
     scheduled = true;
     requestAnimationFrame(() => {
@@ -30,28 +31,32 @@ export function startProfile() {
 const members = () => [...new Set([...shown().filter((one) => roleOf(one) !== "other"), ...family()])]
   .sort((one, other) => family().indexOf(one) - family().indexOf(other)).slice(0, MOST);
 
-function draw() {
+async function draw() {
   const { line } = state;
   byId("profile-hint").hidden = Boolean(line);
   byId("profile").hidden = !line;
   if (!line || !root()) return;
-  const series = members();
-  // During playback only what is at hand is drawn; at rest the others are fetched.
-  const waiting = series.filter((one) => !frameAt(addressOf(one)));
-  if (waiting.length && !state.playing) {
-    Promise.all(waiting.map((one) => loadFrame(addressOf(one)))).then(draw, () => {});
+  const turn = ++turns;
+  const curves = [];
+  for (const series of members()) {
+    const frame = await frameFor(probeOf(series, boxAround(line)));
+    if (turn !== turns) return; // There is something newer to draw.
+    if (frame) curves.push({ series, values: along(frame, line) });
   }
-  const curves = series.filter((one) => !waiting.includes(one)).map((one) =>
-    ({ series: one, values: along(frameAt(addressOf(one)), line) }));
   if (curves.length) chart(curves, lengthOf(line));
 }
+
+// During playback only what is at hand is drawn; at rest the others are fetched, one after another,
+// because those of long lines are large.
+const frameFor = async (wanted) =>
+  frameAt(wanted) ?? (state.playing ? null : loadFrame(wanted).catch(() => null));
 
 function along(frame, line) {
   return Array.from({ length: SAMPLES }, (_, index) => {
     const share = index / (SAMPLES - 1);
-    return interpolate(frame, {
+    return interpolate(frame, within(frame.span, {
       u: line.u0 + (line.u1 - line.u0) * share, v: line.v0 + (line.v1 - line.v0) * share,
-    });
+    }));
   });
 }
 

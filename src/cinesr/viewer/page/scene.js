@@ -1,11 +1,16 @@
 // What is to be seen now: which series in which pane, in which mode, and the frames it takes.
 
 import { family, root, rootOf, seriesOf } from "./family.js";
-import { framesAhead, hasFrame } from "./frames.js";
-import { framesOf, layersOf } from "./pictures.js";
+import { hasFrame, momentsAhead } from "./frames.js";
+import { drawingsOf } from "./painting.js";
+import { contains, pixelsOf, probePart } from "./parts.js";
+import { addressOf, framesOf, layersOf } from "./pictures.js";
 import { set, state } from "./store.js";
 
 export const MOST_PANES = 4;
+const MOST_PROBED = 2 ** 20; // Pixels: a line that takes more is drawn at rest only.
+const RUN = 4; // So many phases of one series before those of the next.
+
 export const isPair = () => state.mode !== "grid" && shown().length > 1;
 
 export const shown = () => state.panes.map(seriesOf).filter(Boolean);
@@ -31,30 +36,67 @@ export function partsOfPanes() {
   return [[{ layers: [layer], share: WHOLE }]];
 }
 
-function layersWanted() {
-  if (state.mode === "blink" && isPair()) return shown().slice(0, 2).flatMap(layersOf);
-  return partsOfPanes().flat().flatMap((part) => part.layers);
+// What the panes are drawn on: their sizes, and device pixels per pixel of the page.
+let screen = { sizes: [], ratio: 1 };
+
+export function setScreen(seen) {
+  screen = seen;
 }
 
-export const framesWanted = (time = state.time) =>
-  layersWanted().flatMap((layer) => framesOf(layer, time));
+// Everything that is drawn; in blink also the side that is not seen at the moment.
+function drawings({ sizes, ratio } = screen) {
+  const blinks = state.mode === "blink" && isPair();
+  const panes = blinks ? shown().slice(0, 2).map(alone) : partsOfPanes();
+  return panes.flatMap((parts, index) => {
+    const size = sizes[blinks ? 0 : index];
+    return size ? drawingsOf({ ...settings(), parts, size, ratio }) : [];
+  });
+}
+
+const framesAt = (time, drawn) => drawn.flatMap((drawing) => framesOf(drawing, time));
+const distinct = (wanted) => [...new Map(wanted.map((one) => [one.key, one])).values()];
+
+export const framesWanted = (time = state.time, on = screen) =>
+  distinct(framesAt(time, drawings(on)));
 
 export const isReady = (time) => framesWanted(time).every(hasFrame);
 
-// The frames of the coming phases, pane by pane, so that each series travels in long runs.
+// Whole frames, to be shown where a hand moves to before what is seen there in detail has come.
+export const basesWanted = () =>
+  distinct(drawings().flatMap(({ base }) => (base ? framesOf(base) : [])));
+
+// Stored values of a series at a place or along a line: from what is drawn, where that is in full
+// detail, else from a part that is fetched for them.
+export function probeOf(series, box, time = state.time, drawn = drawings()) {
+  return framesAt(time, drawn).find(({ id, layer, part }) => id === series.id
+    && layer === "frames" && part.level === 0 && contains(part.span, box))
+    ?? addressOf(series, probePart(series, box), time);
+}
+
+export const boxOf = ({ u, v }) => ({ u0: u, v0: v, u1: u, v1: v });
+export const boxAround = ({ u0, v0, u1, v1 }) => ({
+  u0: Math.min(u0, u1), v0: Math.min(v0, v1), u1: Math.max(u0, u1), v1: Math.max(v0, v1),
+});
+
+// For the values under the cursor and along the line.
+export function probesWanted(time = state.time, drawn = drawings()) {
+  const { cursor, line } = state;
+  const boxes = [...(cursor ? [boxOf(cursor)] : []), ...(line ? [boxAround(line)] : [])];
+  return distinct(boxes.flatMap((box) => shown().map((one) => probeOf(one, box, time, drawn))))
+    .filter(({ part }) => pixelsOf(part) <= MOST_PROBED);
+}
+
+// The frames of the coming phases, in runs, so that each series travels several at once.
 export function framesNext() {
   const count = phases();
-  const layers = layersWanted();
-  const ahead = Math.min(count - 1, framesAhead(layers.map((layer) => layer.series.id)));
-  const times = Array.from({ length: ahead }, (_, step) => (state.time + 1 + step) % count);
-  const lists = layers.map((layer) => times.flatMap((time) => framesOf(layer, time)));
+  const drawn = drawings();
+  const at = (time) => distinct([...framesAt(time, drawn), ...probesWanted(time, drawn)]);
+  const ahead = Math.min(count - 1, momentsAhead(at(state.time)));
+  const moments = Array.from({ length: ahead }, (_, step) => at((state.time + 1 + step) % count));
   const rounds = [];
-  const run = 4;
-  for (let from = 0; from < ahead; from += run) {
-    for (const list of lists) {
-      const each = list.length / Math.max(1, ahead);
-      rounds.push(...list.slice(from * each, (from + run) * each));
-    }
+  for (let from = 0; from < ahead; from += RUN) {
+    const run = moments.slice(from, from + RUN);
+    rounds.push(...run[0].flatMap((_, one) => run.map((moment) => moment[one])));
   }
   return rounds;
 }

@@ -4,13 +4,14 @@ import { TONES } from "./colours.js";
 import { byId, element, icon } from "./dom.js";
 import { extentOf, fixed, pixelAt, placeImage, short } from "./geometry.js";
 import { labelOf, toneOf } from "./family.js";
-import { frameAt, need, prefetch } from "./frames.js";
+import { frameAt, hasFrame, loadFrame, need, prefetch } from "./frames.js";
 import { paintPane } from "./painting.js";
 import { paneSelect } from "./pane-select.js";
-import { addressOf, layersOf, pictureOf } from "./pictures.js";
+import { within } from "./parts.js";
+import { layersOf, rmsOf } from "./pictures.js";
 import {
-  framesNext, framesWanted, isPair, partsOfPanes, phases, removePane, setPane, settings, shown,
-  slices,
+  basesWanted, boxOf, framesNext, framesWanted, isPair, partsOfPanes, phases, probeOf, probesWanted,
+  removePane, setPane, setScreen, settings, shown, slices,
 } from "./scene.js";
 import { set, state, subscribe } from "./store.js";
 
@@ -23,6 +24,7 @@ let divider = null;
 let structure = "";
 let scheduled = false;
 let incomplete = false;
+let probing = false; // Whether stored values are on their way.
 let idle = 0;
 
 const observer = new ResizeObserver(() => requestPaint());
@@ -148,10 +150,13 @@ const sizeOf = ({ frame }) => ({ width: frame.clientWidth, height: frame.clientH
 function paint() {
   const all = shown();
   if (!all.length) return;
-  need(framesWanted());
-  const panes = partsOfPanes();
   const ratio = Math.min(MOST_RATIO, window.devicePixelRatio);
-  incomplete = false;
+  setScreen({ sizes: views.map(sizeOf), ratio });
+  const probes = probesWanted();
+  need([...framesWanted(), ...probes, ...(state.playing ? [] : basesWanted())]);
+  probing = !probes.every(hasFrame);
+  const panes = partsOfPanes();
+  incomplete = probing;
   views.forEach((view, index) => {
     if (!panes[index]) return;
     const size = sizeOf(view);
@@ -176,6 +181,7 @@ function paint() {
 
 // A frame came: painted if it was waited for; either way there is room for the next.
 export function frameArrived() {
+  if (probing && probesWanted().every(hasFrame)) set({ probed: state.probed + 1 });
   if (incomplete) requestPaint();
   else fetchAhead();
 }
@@ -208,7 +214,7 @@ function setText(node, text) {
 // Its size; or how far from the input it is when it is degraded again, where that is shown.
 function metaOf(series) {
   const layer = layersOf(series).find(({ kind }) => kind === "consistency");
-  const rms = state.mode !== "difference" && layer && pictureOf(layer)?.rms;
+  const rms = state.mode !== "difference" && layer && rmsOf(layer);
   return rms ? `${fixed(rms, 2)} % RMS` : `${series.shape[3]} × ${series.shape[2]}`;
 }
 
@@ -219,16 +225,21 @@ const nameOf = (layer) => ({
   difference: layer.reference && `${labelOf(layer.series)} less ${labelOf(layer.reference)}`,
 })[layer.kind];
 
-// The stored value of the pixel under the cursor, as it is: nothing interpolated.
+// The stored value of the pixel under the cursor, as it is: nothing interpolated, nothing averaged.
 export function valueOf(series) {
-  const frame = series && state.cursor && frameAt(addressOf(series));
+  const { cursor } = state;
+  const isInside = (share) => share >= 0 && share < 1;
+  if (!series || !cursor || !isInside(cursor.u) || !isInside(cursor.v)) return "";
+  const frame = frameAt(probeOf(series, boxOf(cursor)));
   if (!frame) return "";
-  const { rows, columns, data, slope, intercept } = frame;
-  const { u, v } = state.cursor;
-  if (u < 0 || u >= 1 || v < 0 || v >= 1) return "";
+  const { rows, columns, data, slope, intercept, span } = frame;
+  const { u, v } = within(span, cursor);
   const raw = data[pixelAt(v, rows) * columns + pixelAt(u, columns)];
   return short(raw * slope + intercept, 5);
 }
+
+// For whoever reads the values out: when they are at hand.
+export const valuesAtHand = () => Promise.all(probesWanted().map(loadFrame));
 
 // From a point on a pane's canvas to a place in the image, and how many pixels are one image.
 export function placeAt(index, x, y) {

@@ -18,6 +18,7 @@ export const state = {
   boxes: [],
   line: null,
   cursor: null,
+  probed: 0, // counts when stored values for the cursor and the line came
   divider: 0.5,
   blinkSide: 0,
   truths: {}, // root id -> id of the series that serves as its ground truth
