@@ -247,6 +247,21 @@ def test_wheel_and_drags_zoom_move_and_set_the_window(scans, show):
     expect(tab.locator("#width")).to_have_value(f"{width:g}")
 
 
+def test_wheel_and_right_drag_work_on_the_divider_too(compared):
+    tab = compared
+    tab.keyboard.press("2")
+    painted(tab)
+    box = tab.get_by_role("slider", name="Divider").bounding_box()
+    spot = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = tab.evaluate(WHOLE)
+    tab.mouse.move(*spot)
+    tab.mouse.wheel(0, -600)
+    tab.wait_for_function(f"before => ({WHOLE})() !== before", arg=before)
+    width = tab.locator("#width").input_value()
+    drag(tab, spot, (spot[0] + 100, spot[1]), button="right")
+    expect(tab.locator("#width")).not_to_have_value(width)
+
+
 def test_a_magnified_box_stays_as_it_is_while_the_image_is_zoomed(scans, show):
     tab = show(scans / "low.nii.gz")
     tab.keyboard.press("b")

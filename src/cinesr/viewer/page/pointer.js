@@ -20,16 +20,17 @@ export function startPointer() {
   stage.addEventListener("pointerup", onUp);
   stage.addEventListener("pointercancel", onUp);
   stage.addEventListener("pointerleave", () => fingers.size || set({ cursor: null }));
-  stage.addEventListener("contextmenu", (event) => isPane(event) && event.preventDefault());
-  stage.addEventListener("dblclick", (event) => isPane(event) && fit());
+  stage.addEventListener("contextmenu", (event) => paneOf(event) && event.preventDefault());
+  stage.addEventListener("dblclick", (event) => paneOf(event) && fit());
 }
 
-const isPane = (event) => event.target instanceof HTMLCanvasElement;
+// The canvas under the hand; the divider lies over one, and takes for itself what drags it.
+const paneOf = ({ target }) => target.closest(".view")?.querySelector("canvas");
 
 function locate(event) {
-  const box = event.target.getBoundingClientRect();
-  return placeAt(Number(event.target.dataset.pane), event.clientX - box.left,
-    event.clientY - box.top);
+  const pane = paneOf(event);
+  const box = pane.getBoundingClientRect();
+  return placeAt(Number(pane.dataset.pane), event.clientX - box.left, event.clientY - box.top);
 }
 
 export function fit() {
@@ -50,16 +51,17 @@ export function zoomBy(factor, about = state.cursor ?? { u: state.view.u, v: sta
 }
 
 function onWheel(event) {
-  if (!isPane(event)) return;
+  if (!paneOf(event)) return;
   event.preventDefault();
   const lines = event.deltaMode === 1 ? 16 : 1;
   zoomBy(Math.exp(-event.deltaY * lines * 0.0015), locate(event));
 }
 
 function onDown(event) {
-  if (!isPane(event)) return;
-  event.target.focus({ preventScroll: true });
-  event.target.setPointerCapture(event.pointerId);
+  const pane = paneOf(event);
+  if (!pane) return;
+  pane.focus({ preventScroll: true });
+  pane.setPointerCapture(event.pointerId);
   fingers.set(event.pointerId, event);
   if (fingers.size === 2) {
     gesture = { kind: "pinch", distance: fingerDistance() };
@@ -87,7 +89,7 @@ function fingerDistance() {
 }
 
 function onMove(event) {
-  if (!isPane(event)) return set({ cursor: null });
+  if (!paneOf(event)) return set({ cursor: null });
   const before = fingers.get(event.pointerId);
   if (gesture && before) {
     fingers.set(event.pointerId, event);
