@@ -59,7 +59,7 @@ def ready(page: Page, address: str, *, series: int) -> None:
 def painted(page: Page) -> None:
     """Waits until every pane shows its frames, and whatever moves has come to rest."""
     page.wait_for_timeout(600)
-    page.wait_for_function("document.querySelectorAll('.view.waiting').length === 0")
+    page.wait_for_function("() => !document.querySelector('.view.waiting')")
 
 
 def between_marks(page: Path, name: str, text: str) -> None:
