@@ -127,6 +127,19 @@ def test_the_value_under_the_cursor_is_the_stored_one_at_every_zoom(tab, large, 
     expect(tab.locator(".pane-value")).to_have_text(str(np.load(large)[1][row, column]))
 
 
+def test_values_that_come_with_a_box_are_in_every_place_where_they_are_told(tab, large):
+    """The pane's heading and the line below the images, whichever answer comes first."""
+    marks = {
+        "cursor": {"u": 0.52, "v": 0.52},
+        "boxes": [{"u0": 0.5, "v0": 0.5, "u1": 0.54, "v1": 0.54}],
+        "line": {"u0": 0.51, "v0": 0.51, "u1": 0.53, "v1": 0.53},
+    }
+    tab.evaluate("(marks) => import('./store.js').then(({set}) => set(marks))", marks)
+    value = np.load(large)[0][int(0.52 * ROWS), int(0.52 * COLUMNS)]
+    expect(tab.locator(".pane-value")).to_have_text(str(value))
+    expect(tab.locator("#readout")).to_contain_text(f"Input {value}")
+
+
 def test_the_keyboard_s_cross_reads_stored_values_out(tab, large):
     row, column = value_under(tab, 0.25, 0.75)
     tab.keyboard.press("Shift+ArrowRight")

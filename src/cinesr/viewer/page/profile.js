@@ -18,7 +18,7 @@ let scheduled = false;
 let turns = 0;
 
 export function startProfile() {
-  subscribe(["line", "probed", "time", "slice", "panes", "server", "root", "truths"], () => {
+  subscribe(["line", "time", "slice", "panes", "server", "root", "truths"], () => {
     if (scheduled) return;
     scheduled = true;
     requestAnimationFrame(() => {

@@ -24,7 +24,6 @@ let divider = null;
 let structure = "";
 let scheduled = false;
 let incomplete = false;
-let probing = false; // Whether stored values are on their way.
 let idle = 0;
 
 const observer = new ResizeObserver(() => requestPaint());
@@ -154,9 +153,8 @@ function paint() {
   setScreen({ sizes: views.map(sizeOf), ratio });
   const probes = probesWanted();
   need([...framesWanted(), ...probes, ...(state.playing ? [] : basesWanted())]);
-  probing = !probes.every(hasFrame);
   const panes = partsOfPanes();
-  incomplete = probing;
+  incomplete = !probes.every(hasFrame);
   views.forEach((view, index) => {
     if (!panes[index]) return;
     const size = sizeOf(view);
@@ -176,12 +174,12 @@ function paint() {
     divider.setAttribute("aria-valuenow", Math.round(state.divider * 100));
     divider.setAttribute("aria-valuetext", `${Math.round(state.divider * 100)} percent from the left`);
   }
+  set({ values: all.map(valueOf).join() });
   fetchAhead();
 }
 
 // A frame came: painted if it was waited for; either way there is room for the next.
 export function frameArrived() {
-  if (probing && probesWanted().every(hasFrame)) set({ probed: state.probed + 1 });
   if (incomplete) requestPaint();
   else fetchAhead();
 }

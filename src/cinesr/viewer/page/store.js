@@ -18,7 +18,7 @@ export const state = {
   boxes: [],
   line: null,
   cursor: null,
-  probed: 0, // counts when stored values for the cursor and the line came
+  values: "", // under the cursor, as far as they are at hand
   divider: 0.5,
   blinkSide: 0,
   truths: {}, // root id -> id of the series that serves as its ground truth

@@ -22,7 +22,7 @@ export function startToolbar() {
   byId("smooth").addEventListener("click", () => set({ smooth: !state.smooth }));
   byId("overlay").addEventListener("change", (event) => set({ overlay: event.target.value }));
   subscribe(["mode", "tool", "smooth", "overlay", "panes", "server", "truths", "root"], refresh);
-  subscribe(["cursor", "probed", "time", "slice", "panes", "root", "contrast", "server"], readout);
+  subscribe(["cursor", "values", "time", "slice", "panes", "root", "contrast", "server"], readout);
   setInterval(blink, BLINK_MS);
   refresh();
 }
