@@ -81,9 +81,10 @@ def test_a_level_is_chosen_by_how_many_pixels_fall_on_one_of_the_screen(tab):
         assert part["isWhole"] == (part["level"] > 0)
 
 
-def test_zooming_in_and_out_asks_for_what_is_seen_and_never_for_all(tab):
+def test_zooming_in_and_out_asks_for_what_is_seen_and_never_for_all(context, show, large):
     asked = []
-    tab.on("request", lambda request: asked.append(request.url))
+    context.on("request", lambda request: asked.append(request.url))
+    tab = show(large)
     for zoom in (1.4, 3.0, 12.0, 3.0, 1.0):
         look(tab, zoom, u=0.3, v=0.7)
     asked = [one for one in asked if "/frames?" in one]
