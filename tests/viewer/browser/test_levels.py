@@ -189,12 +189,20 @@ def test_what_is_coarse_stays_up_until_what_is_fine_is_there(tab):
     tab.keyboard.press("ArrowRight")
     settled(tab)
 
-    held = []
-    tab.context.route("**/frames?*rows=*", lambda route: held.append(route))
-    before = greys(tab)
+    held, is_free = [], False
+
+    def answer(route):
+        if is_free:
+            route.continue_()
+        else:
+            held.append(route)
+
+    tab.context.route("**/frames?*rows=*", answer)
+    picture, before = tab.evaluate(PICTURE), greys(tab)
     tab.evaluate(VIEW, {"zoom": 6, "u": 0.5, "v": 0.5})
-    tab.wait_for_timeout(100)
+    tab.wait_for_function(f"before => ({PICTURE})() !== before", arg=picture)
     coarse = greys(tab)
+    is_free = True
     for route in held:
         route.continue_()
     settled(tab)
