@@ -53,21 +53,27 @@ def tell_error(error: CinesrError) -> None:
         click.echo(f"  {error.hint}", err=True)
 
 
-def _spacing(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[float, float] | None:
-    """(row, column) in millimetres, from two numbers or from one for both."""
-    if value is None:
-        return None
-    try:
-        numbers = [float(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2) or not all(0 < number < 100 for number in numbers):
-        raise click.BadParameter(
-            f"{value!r} is not ROW,COLUMN in millimetres, such as 1.4,1.3", ctx, param
-        )
-    return numbers[0], numbers[-1]
+def _pair(words: str) -> Callable[..., tuple[float, float] | None]:
+    """What reads two numbers, (row, column), from an option, or one for both.
+
+    Args:
+        words: What the option expects, with an example, for the message.
+    """
+
+    def read(
+        ctx: click.Context, param: click.Parameter, value: str | None
+    ) -> tuple[float, float] | None:
+        if value is None:
+            return None
+        try:
+            numbers = [float(part) for part in value.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or not all(0 < number < 100 for number in numbers):
+            raise click.BadParameter(f"{value!r} is not ROW,COLUMN {words}", ctx, param)
+        return numbers[0], numbers[-1]
+
+    return read
 
 
 path_type = click.Path(path_type=Path)
@@ -77,7 +83,7 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an ex
 spacing_option = click.option(
     "--spacing",
     metavar="ROW,COLUMN",
-    callback=_spacing,
+    callback=_pair("in millimetres, such as 1.4,1.3"),
     help="Pixel spacing in mm, for files that do not say.",
 )
 series_option = click.option("--series", help="Which one, by number or name, if there are several.")
@@ -244,13 +250,33 @@ def _size(shape: list[int]) -> str:
 @click.option("-o", "--output", type=path_type, required=True)
 @click.option(
     "--method",
-    type=click.Choice(["thesis", "johnson", "bicubic", "kspace"]),
+    type=click.Choice(["thesis", "johnson", "bicubic", "kspace", "scanner"]),
     default="thesis",
     show_default=True,
 )
 @click.option("--scale", type=click.IntRange(2, 8), default=4, show_default=True)
 @click.option("--noise", type=click.FloatRange(0, 1), default=0.0, help="Share of the range.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the noise.")
+@click.option(
+    "--keep",
+    metavar="ROWS,COLUMNS",
+    default="1",
+    callback=_pair("as shares of k-space, such as 0.8,0.65"),
+    help="Of the method scanner: shares of k-space that are measured, 0.5 to 1.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(["rectangular", "elliptical"]),
+    default="rectangular",
+    show_default=True,
+    help="Of the measured k-space.",
+)
+@click.option(
+    "--window",
+    default="none",
+    show_default=True,
+    help="Taper of the measured k-space: none, cosine:WIDTH, fermi:WIDTH or hamming.",
+)
 @series_option
 @spacing_option
 @overwrite_option
@@ -262,6 +288,9 @@ def degrade(
     scale: int,
     noise: float,
     seed: int,
+    keep: tuple[float, float],
+    shape: str,
+    window: str,
     series: str | None,
     spacing: tuple[float, float] | None,
     overwrite: bool,
@@ -273,7 +302,9 @@ def degrade(
 
     require_sensible_output(source, output)
     cine = cinesr.load(source, series=series, spacing_mm=spacing)
-    low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
+    how: dict[str, Any] = {"noise": noise, "seed": seed}
+    how |= {"keep": keep, "shape": shape, "window": window}
+    low = cinesr.degrade(cine, method=method, scale=scale, **how)
     cinesr.save(low, output, overwrite=overwrite)
     _talk(quiet)(f"{_size(list(cine.shape))} -> {_size(list(low.shape))}")
     click.echo(output)

@@ -1,7 +1,7 @@
-"""High resolution to low resolution: four named recipes, each one separable linear map.
+"""High resolution to low resolution: five named recipes.
 
 A network learns to invert exactly the recipe that it was trained on, so a recipe has a name, is
-recorded with everything made by it, and puts its pixels where the geometry says: all four keep the
+recorded with everything made by it, and puts its pixels where the geometry says: all keep the
 outer edges of the image, so that a low-resolution pixel covers `scale` x `scale` pixels.
 
 `thesis`
@@ -14,12 +14,18 @@ outer edges of the image, so that a low-resolution pixel covers `scale` x `scale
     Bicubic downsampling alone.
 `kspace`
     The centre of the Fourier transform, which is what a scan with fewer phase encodings measures.
+`scanner`
+    What scanners do after that: noise in k-space, a smaller measured matrix than the picture's own,
+    a taper at its edge, zeros around it, the magnitude (`cinesr.imaging.acquisition`).
+
+The first four are separable linear maps; `scanner` is one too, but for the magnitude, where its
+k-space is rectangular.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError
+from cinesr.imaging.acquisition import Acquisition, measured
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.filters import gaussian_taps
 
@@ -99,6 +106,7 @@ _AXIS_MATRICES: dict[str, Callable[[int, int], Matrix]] = {
     "johnson": lambda size, new: bicubic_matrix(size, new) @ _gaussian_matrix(size),
     "bicubic": bicubic_matrix,
     "kspace": _kspace_matrix,
+    "scanner": _kspace_matrix,
 }
 
 METHODS = tuple(_AXIS_MATRICES)
@@ -136,15 +144,22 @@ class Degradation:
         noise: Standard deviation of the Gaussian noise in each of the two receiver channels, as a
             share of the tissue's range; their magnitude is Rician (Gudbjartsson and Patz 1995).
         seed: Of the noise.
+        keep: Of `scanner`: the shares of the low-resolution picture's k-space that are measured.
+        shape: Of `scanner`: of what is measured, "rectangular" or "elliptical".
+        window: Of `scanner`: the taper, such as "cosine:0.4"; see `Acquisition`.
 
     Raises:
-        UnfitImageError: An unknown method, or a value out of range.
+        UnfitImageError: An unknown method, a value out of range, or a setting of `scanner` with
+            another method.
     """
 
     method: str = "thesis"
     scale: int = 4
     noise: float = 0.0
     seed: int = 0
+    keep: tuple[float, float] = (1.0, 1.0)
+    shape: str = "rectangular"
+    window: str = "none"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -164,10 +179,33 @@ class Degradation:
             raise UnfitImageError(
                 f"A seed of {self.seed} was asked for; expected a whole number from 0."
             )
+        acquisition = self.acquisition  # Refuses what is out of range.
+        if self.method != "scanner" and acquisition != Acquisition(noise=self.noise):
+            raise UnfitImageError(
+                f"keep, shape and window were given for the degradation {self.method!r}; they "
+                "belong to scanner.",
+                hint="Leave them out, or choose the method scanner.",
+            )
+
+    @property
+    def acquisition(self) -> Acquisition:
+        """How the low-resolution picture is acquired, as a scanner's settings."""
+        return Acquisition(self.keep, self.shape, self.window, self.noise)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
         return asdict(self)
+
+    def words(self) -> str:
+        """Everything that repeats it, in one line."""
+        acquired = ""
+        if self.method == "scanner":
+            down, across = self.keep
+            acquired = f", keep {down:g},{across:g}, {self.shape}, window {self.window}"
+        return (
+            f"{self.method} degradation, scale {self.scale}{acquired}, noise {self.noise:g}, "
+            f"seed {self.seed}"
+        )
 
     def cropped_shape(self, rows: int, columns: int) -> tuple[int, int]:
         """The largest (rows, columns) that the scale divides, cut at the last rows and columns.
@@ -183,7 +221,7 @@ class Degradation:
         return rows - rows % self.scale, columns - columns % self.scale
 
     def apply(self, image: NDArray[Any]) -> NDArray[Any]:
-        """The linear part of the recipe, without noise.
+        """The linear part of the recipe: no noise, no magnitude.
 
         Args:
             image: (..., row, column); rows and columns divisible by the scale. float32 stays
@@ -195,7 +233,57 @@ class Degradation:
             raise ValueError(f"{rows} x {columns} is not divisible by {self.scale}")
         left = _axis_matrix(self.method, rows, rows // self.scale, dtype)
         right = _axis_matrix(self.method, columns, columns // self.scale, dtype)
-        return np.asarray(left @ image.astype(dtype, copy=False) @ right.T)
+        low = np.asarray(left @ image.astype(dtype, copy=False) @ right.T)
+        if self.acquisition.transfer_is_one:
+            return low
+        window = self.acquisition.transfer(*low.shape[-2:]).astype(dtype)
+        return np.fft.ifft2(np.fft.fft2(low) * window).real.astype(dtype)
+
+    def measure(
+        self, image: NDArray[Any], *, generator: np.random.Generator, range_: float = 1.0
+    ) -> NDArray[Any]:
+        """The low-resolution magnitude picture, with noise.
+
+        Args:
+            image: (row, column); a magnitude picture with air at zero, rows and columns divisible
+                by the scale.
+            generator: Source of the noise.
+            range_: The tissue's range on the picture's scale, of which the noise is a share.
+        """
+        sigma = self.noise * range_
+        if self.method == "scanner":
+            low = replace(self, keep=(1.0, 1.0), window="none", shape="rectangular").apply(image)
+            return measured(low, self.acquisition, sigma=sigma, generator=generator)
+        low = self.apply(image)
+        return add_rician_noise(low, sigma=sigma, generator=generator) if sigma else low
+
+
+def random_scanner(generator: np.random.Generator, *, scale: int, varied: bool) -> Degradation:
+    """A `scanner` recipe whose settings are drawn at random from what scanners do.
+
+    Args:
+        generator: Source of the settings.
+        scale: Of the recipe.
+        varied: False for the settings by which models are compared: 0.55 to 1 kept along each axis,
+            a cosine taper over 0.1 to 1 of it (none in a quarter), noise up to 2.5 % (none in a
+            fifth). True for training: some of these settings with another window, with elliptical
+            k-space, and a tenth with all of k-space kept along an axis.
+    """
+    keep = generator.uniform(0.55, 1.0, 2)
+    window = f"cosine:{generator.uniform(0.1, 1.0):.4f}" if generator.random() >= 0.25 else "none"
+    noise = generator.uniform(0.0, 0.025) if generator.random() < 0.8 else 0.0
+    shape = "rectangular"
+    if varied:
+        keep = np.where(generator.random(2) < 0.1, 1.0, generator.uniform(0.5, 1.0, 2))
+        if generator.random() < 0.2:
+            shape = "elliptical"
+        other = generator.random()
+        if other < 0.1:
+            window = f"fermi:{generator.uniform(0.02, 0.12):.4f}"
+        elif other < 0.15:
+            window = "hamming"
+    kept = (round(float(keep[0]), 4), round(float(keep[1]), 4))
+    return Degradation("scanner", scale, round(noise, 5), 0, kept, shape, window)
 
 
 def add_rician_noise(
@@ -213,7 +301,15 @@ def add_rician_noise(
 
 
 def degrade(
-    cine: Cine, *, method: str = "thesis", scale: int = 4, noise: float = 0.0, seed: int = 0
+    cine: Cine,
+    *,
+    method: str = "thesis",
+    scale: int = 4,
+    noise: float = 0.0,
+    seed: int = 0,
+    keep: tuple[float, float] = (1.0, 1.0),
+    shape: str = "rectangular",
+    window: str = "none",
 ) -> Cine:
     """Makes the low-resolution twin of a cine, frame by frame as it is read.
 
@@ -224,34 +320,35 @@ def degrade(
         cine: The high-resolution cine.
         method: One of `METHODS`.
         scale: Whole number from 2 to 8.
-        noise: Rician noise; standard deviation as a share of the cine's intensity range.
+        noise: Receiver noise; standard deviation as a share of the cine's intensity range.
         seed: Of the noise; every frame draws its own from it.
+        keep: Of the method `scanner`, as `shape` and `window`: see `Degradation`.
+        shape: Of the k-space that is measured.
+        window: The taper at its edge.
 
     Raises:
-        UnfitImageError: A wrong method, scale or noise; an image smaller than the scale, not
-            finite, or constant.
+        UnfitImageError: A wrong method or setting; an image smaller than the scale, not finite, or
+            constant.
     """
     from cinesr import __version__
 
-    recipe = Degradation(method, scale, noise, seed)
+    recipe = Degradation(method, scale, noise, seed, keep, shape, window)
     time, slices, rows, columns = cine.shape
     rows, columns = recipe.cropped_shape(rows, columns)
     rule = IntensityRule.of(cine)
     zero = min(0.0, rule.minimum)
 
     def read(time_index: int, slice_index: int) -> NDArray[Any]:
-        frame = cine.frame(time_index, slice_index)[:rows, :columns].astype(np.float64)
-        low = recipe.apply(frame)
-        if noise > 0:
-            generator = np.random.default_rng([seed, time_index, slice_index])
-            sigma = noise * (rule.high - rule.low)
-            low = zero + add_rician_noise(low - zero, sigma=sigma, generator=generator)
-        return cine.to_stored(low, lowest=zero)
+        frame = cine.frame(time_index, slice_index)[:rows, :columns].astype(np.float64) - zero
+        generator = np.random.default_rng([recipe.seed, time_index, slice_index])
+        low = recipe.measure(frame, generator=generator, range_=rule.high - rule.low)
+        return cine.to_stored(low + zero, lowest=zero)
 
-    words = f"cinesr {__version__}: {method} degradation, scale {scale}, noise {noise:g}"
     frames = LazyFrames((time, slices, rows // scale, columns // scale), cine.dtype, read)
     return cine.with_frames(
         frames,
         cine.geometry.downscaled(scale),
-        Derivation(f"low resolution 1/{scale} ({method})", f"{words}, seed {seed}."),
+        Derivation(
+            f"low resolution 1/{scale} ({method})", f"cinesr {__version__}: {recipe.words()}."
+        ),
     )
