@@ -111,6 +111,26 @@ _AXIS_MATRICES: dict[str, Callable[[int, int], Matrix]] = {
 
 METHODS = tuple(_AXIS_MATRICES)
 
+_BINS, _SAMPLES, _HIGHEST, _USUAL_NOISE = 24, 8, 1.5, 0.0125
+DESCRIPTION = 2 * _BINS + 3
+"""Numbers in `Degradation.described`."""
+
+
+@lru_cache(maxsize=64)
+def _axis_transfer(method: str, scale: int, frequencies: bytes) -> Matrix:
+    """What a linear recipe leaves of waves along one axis, far from the border.
+
+    Args:
+        method: One of `METHODS`.
+        scale: Of the recipe.
+        frequencies: float64 numbers; 1 is the highest frequency of the low-resolution pixels.
+    """
+    pixels = 64
+    middle = pixels // 2
+    taps = _AXIS_MATRICES[method](pixels * scale, pixels)[middle]
+    distance = (np.arange(pixels * scale) + 0.5) / scale - 0.5 - middle
+    return _read_only(np.cos(np.pi * np.outer(np.frombuffer(frequencies), distance)) @ taps)
+
 
 @lru_cache(maxsize=256)
 def _axis_matrix(method: str, size: int, new_size: int, dtype: str) -> NDArray[Any]:
@@ -206,6 +226,32 @@ class Degradation:
             f"{self.method} degradation, scale {self.scale}{acquired}, noise {self.noise:g}, "
             f"seed {self.seed}"
         )
+
+    def described(self) -> NDArray[np.float32]:
+        """What a network is told of it: (DESCRIPTION,) numbers, most of them from -1 to 1.
+
+        What is left of the frequencies along the rows' index and the columns', from zero to one and
+        a half times the highest of the low-resolution pixels (what lies beyond is folded back by
+        recipes that let it pass), in equal bins; whether k-space is elliptical; whether the noise
+        came last; and the noise. None of it changes with the scale or offset of intensities.
+        """
+        frequency = (np.arange(_BINS * _SAMPLES) + 0.5) * (_HIGHEST / (_BINS * _SAMPLES))
+        scanned = self.method in ("scanner", "kspace")
+        if scanned:
+            sides = [self.acquisition.axis_transfer(frequency, axis) for axis in (0, 1)]
+        else:
+            sides = [_axis_transfer(self.method, self.scale, frequency.tobytes())] * 2
+        bins = [side.reshape(_BINS, _SAMPLES).mean(axis=1) * 2.0 - 1.0 for side in sides]
+        rest = [
+            float(self.shape == "elliptical"),
+            float(not scanned),
+            self.noise / _USUAL_NOISE - 1.0,
+        ]
+        return np.concatenate([*bins, rest]).astype(np.float32)
+
+    def turned(self) -> Degradation:
+        """The recipe of the same picture turned by a right angle."""
+        return replace(self, keep=self.keep[::-1])
 
     def cropped_shape(self, rows: int, columns: int) -> tuple[int, int]:
         """The largest (rows, columns) that the scale divides, cut at the last rows and columns.

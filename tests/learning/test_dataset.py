@@ -270,8 +270,8 @@ class TestLoading:
 def test_validation_sees_whole_slices_under_every_method() -> None:
     images = [smooth_noise(20, 24, seed) for seed in range(5)]
     pairs = list(validation_pairs(slices_of(*images), config_of(methods=("thesis", "kspace"))))
-    assert [method for method, _, _ in pairs] == ["thesis", "thesis", "kspace", "kspace"]
-    for method, low, high in pairs:
-        assert np.array_equal(low, Degradation(method, 2).apply(high))
+    assert [recipe.method for recipe, _, _ in pairs] == ["thesis", "thesis", "kspace", "kspace"]
+    for recipe, low, high in pairs:
+        assert np.array_equal(low, Degradation(recipe.method, 2).apply(high))
     assert np.array_equal(pairs[0][2], images[0])
     assert np.array_equal(pairs[1][2], images[4])

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from cinesr.errors import ConfigError, UnreadableFileError
 
-Method = Literal["thesis", "johnson", "bicubic", "kspace"]
+Method = Literal["thesis", "johnson", "bicubic", "kspace", "scanner"]
 
 VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each block (Simonyan and Zisserman, ICLR 2015)."""
@@ -64,16 +64,21 @@ class DegradationConfig:
     """How low resolution is made: one of `methods` at random for every crop.
 
     Args:
-        methods: Names of degradations; see `cinesr.degradation`.
-        noise: Largest Rician noise, as a share of the intensity range; half of the crops draw their
-            own from zero to this.
+        methods: Names of degradations; see `cinesr.degradation`. `scanner` draws its own settings
+            and noise for every crop.
+        weights: How often each method is drawn, relative to the others; equally where not given.
+        noise: Largest Rician noise, as a share of the intensity range; half of the crops of the
+            other methods draw their own from zero to this.
         blur: Largest standard deviation, in low-resolution pixels, of a Gaussian blur that a
-            quarter of the crops get on top; each axis draws its own from zero to this.
+            quarter of the crops of the other methods get on top; each axis draws its own from zero
+            to this.
+        weights: How often each method is drawn, relative to the others; equally where not given.
     """
 
     methods: tuple[Method, ...] = ("thesis",)
     noise: float = _bounded(0.0, 0.0, 1.0)
     blur: float = _bounded(0.0, 0.0, 4.0)
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,16 @@ class VariationConfig:
             scans of the resolution that it was trained to reach.
         synthetic: Share of the crops that come from dead-leaves pictures; see
             `cinesr.learning.dead_leaves`.
+        shrink: Under `scanner`, slices are first made smaller by a random factor between these two,
+            so that the truth is sharp at its own pixel size, which a scanner's interpolated
+            picture is not.
     """
 
     intensity: tuple[float, ...] = (1.0, 1.0)
     contrast: float = _bounded(1.0, 1.0, 4.0)
     zoom: float = _bounded(1.0, 1.0, 16.0)
     synthetic: float = _bounded(0.0, 0.0, 1.0)
+    shrink: tuple[float, ...] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,8 @@ class NetworkConfig:
         upsampling: Of the seed's upscaling blocks.
         start: Folder of a finished run of the same network, whose weights are the first ones; empty
             for random ones. Relative to the configuration file.
+        told: Whether the network is told how its input was acquired, and adapts; "residual" and
+            "wide" can be.
     """
 
     architecture: Literal["seed", "residual", "wide"] = "seed"
@@ -118,6 +129,7 @@ class NetworkConfig:
     blocks: int = _bounded(4, 1, 256)
     upsampling: Literal["nearest", "transposed"] = "nearest"
     start: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,17 +231,35 @@ class TrainingConfig:
         for key, pair in {
             "data.spacing_mm": self.data.spacing_mm,
             "variation.intensity": self.variation.intensity,
+            "variation.shrink": self.variation.shrink,
         }.items():
             allowed = (0, 2) if key == "data.spacing_mm" else (2,)
             if len(pair) not in allowed or not all(0 < value < math.inf for value in pair):
                 raise ConfigError(f"{key} is {list(pair)}; expected two positive numbers.")
-        if self.variation.intensity[0] > self.variation.intensity[1]:
+        for key in ("intensity", "shrink"):
+            pair = getattr(self.variation, key)
+            if pair[0] > pair[1]:
+                raise ConfigError(
+                    f"variation.{key} is {list(pair)}; expected the smaller factor first."
+                )
+        if self.variation.shrink[0] < 1.0:
             raise ConfigError(
-                f"variation.intensity is {list(self.variation.intensity)}; expected the "
-                "smaller factor first."
+                f"variation.shrink is {list(self.variation.shrink)}; expected factors from 1."
+            )
+        if self.network.told and self.network.architecture == "seed":
+            raise ConfigError(
+                'network.told is true; the architecture "seed" cannot be told, only "residual" and '
+                '"wide" can.'
             )
         if not self.degradation.methods:
             raise ConfigError(f"degradation.methods is empty; {_allowed(Method)}.")
+        weights = self.degradation.weights
+        fits = len(weights) == len(self.degradation.methods)
+        if weights and not (fits and all(0 < value < math.inf for value in weights)):
+            raise ConfigError(
+                f"degradation.weights is {list(weights)}; expected a positive number for each of "
+                f"the {len(self.degradation.methods)} methods."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""

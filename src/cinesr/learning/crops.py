@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from cinesr.degradation import Degradation, add_rician_noise, resize_bicubic
+from cinesr.degradation import Degradation, add_rician_noise, random_scanner, resize_bicubic
 from cinesr.learning.config import TrainingConfig
 from cinesr.learning.dataset import Image, SliceSet
 from cinesr.learning.dead_leaves import dead_leaves
+
+Batch = tuple[Image | tuple[Image, Image], Image]
+"""What a network takes, and what it should make of it."""
+
+
+def shrunk_shape(shape: tuple[int, ...], factor: float, config: TrainingConfig) -> tuple[int, int]:
+    """The size of a slice that is made smaller, a multiple of the scale and no less than a crop.
+
+    Args:
+        shape: (row, column).
+        factor: From 1.
+        config: Says scale and crop.
+    """
+    scale, crop = config.network.scale, config.optimisation.crop
+    rows, columns = (max(int(length / factor) // scale * scale, crop) for length in shape)
+    return rows, columns
 
 
 class CropStream:
@@ -39,9 +57,6 @@ class CropStream:
     def __init__(self, slices: SliceSet, config: TrainingConfig) -> None:
         self._slices = len(slices.images)
         self._config, self._variation = config, config.variation
-        self._recipes = [
-            Degradation(method, config.network.scale) for method in config.degradation.methods
-        ]
         self.pictures = slices.images
         if self._variation.synthetic:
             generator = np.random.default_rng([config.seed, self.SYNTHETIC_IMAGES])
@@ -50,18 +65,25 @@ class CropStream:
             leaves = (dead_leaves(generator, size) for _ in range(self.SYNTHETIC_IMAGES))
             self.pictures = (*self.pictures, *leaves)
 
-    def batch(self, step: int) -> tuple[Image, Image]:
-        """The batch of a step: low (batch, row, column, 1) and high resolution, float32."""
-        generator = np.random.default_rng([self._config.seed, step])
-        pairs = [self._pair(generator) for _ in range(self._config.optimisation.batch_size)]
-        low, high = (np.stack(side)[..., None] for side in zip(*pairs, strict=True))
-        return low, high
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, float32.
 
-    def _pair(self, generator: np.random.Generator) -> tuple[Image, Image]:
+        Returns:
+            Low resolution (batch, row, column, 1), or that and what the network is told of it
+            (batch, number); and high resolution (batch, row, column, 1).
+        """
+        generator = np.random.default_rng([self._config.seed, step])
+        crops = [self._crop(generator) for _ in range(self._config.optimisation.batch_size)]
+        low, high, told = (np.stack(side) for side in zip(*crops, strict=True))
+        images = low[..., None]
+        return (images, told) if self._config.network.told else images, high[..., None]
+
+    def _crop(self, generator: np.random.Generator) -> tuple[Image, Image, Image]:
+        """Low resolution, high resolution, and what describes how one was made from the other."""
         scale, size = self._config.network.scale, self._config.optimisation.crop
         image = self._picture(generator)
-        recipe = self._recipes[generator.integers(len(self._recipes))]
-        image, margin = self._varied(image, generator)
+        recipe = self._recipe(generator)
+        image, margin = self._varied(image, recipe, generator)
         for _ in range(self.TRIES):
             row, column = (
                 int(generator.integers(margin, (length - size) // scale - margin + 1))
@@ -70,17 +92,35 @@ class CropStream:
             high = image[row * scale : row * scale + size, column * scale : column * scale + size]
             if self._shows_body(high):
                 break
-        low = self._blurred(recipe.apply(image), generator)
+        if recipe.method == "scanner":
+            low = recipe.measure(image, generator=generator)
+        else:
+            low = self._blurred(recipe.apply(image), generator)
         low = low[row : row + size // scale, column : column + size // scale]
         dimmest, brightest = self._variation.intensity
-        gain = generator.uniform(dimmest, brightest)
-        low, high = low * np.float32(gain), high * np.float32(gain)
-        if self._config.degradation.noise and generator.random() < self.VARIED_SHARE:
-            sigma = generator.uniform(0.0, self._config.degradation.noise) * gain
-            low = add_rician_noise(low, sigma=sigma, generator=generator)
+        gain = np.float32(generator.uniform(dimmest, brightest))
+        low, high = low * gain, high * gain
+        noise = self._config.degradation.noise
+        if noise and recipe.method != "scanner" and generator.random() < self.VARIED_SHARE:
+            recipe = replace(recipe, noise=generator.uniform(0.0, noise))
+            low = add_rician_noise(low, sigma=recipe.noise * float(gain), generator=generator)
         turns, flip = int(generator.integers(4)), bool(generator.integers(2))
         low, high = (np.rot90(side, turns) for side in (low, high))
-        return (low[:, ::-1], high[:, ::-1]) if flip else (low, high)
+        if flip:
+            low, high = low[:, ::-1], high[:, ::-1]
+        return low, high, (recipe.turned() if turns % 2 else recipe).described()
+
+    def _recipe(self, generator: np.random.Generator) -> Degradation:
+        plan, scale = self._config.degradation, self._config.network.scale
+        number = len(plan.methods)
+        if plan.weights:
+            chances = np.array(plan.weights) / sum(plan.weights)
+            method = plan.methods[generator.choice(number, p=chances)]
+        else:
+            method = plan.methods[generator.integers(number)]
+        if method == "scanner":
+            return random_scanner(generator, scale=scale, varied=True)
+        return Degradation(method, scale)
 
     def _picture(self, generator: np.random.Generator) -> Image:
         share = self._variation.synthetic
@@ -88,17 +128,30 @@ class CropStream:
             return self.pictures[generator.integers(self._slices, len(self.pictures))]
         return self.pictures[generator.integers(self._slices)]
 
-    def _varied(self, image: Image, generator: np.random.Generator) -> tuple[Image, int]:
+    def _varied(
+        self, image: Image, recipe: Degradation, generator: np.random.Generator
+    ) -> tuple[Image, int]:
         """A picture as it is cropped, and how many low-resolution pixels of its border are not."""
         variation = self._variation
         if variation.contrast > 1.0 and generator.random() < self.VARIED_SHARE:
             power = variation.contrast ** generator.uniform(-1.0, 1.0)
             image = np.maximum(image, 0) ** np.float32(power)
+        if recipe.method == "scanner":
+            return self._shrunk(
+                image, generator.uniform(variation.shrink[0], variation.shrink[1])
+            ), 0
         if variation.zoom == 1.0 or generator.random() >= self.VARIED_SHARE:
             return image, 0
         image = self._magnified(image, variation.zoom ** generator.random(), generator)
         spare = (min(image.shape) - self._config.optimisation.crop) // self._config.network.scale
         return image, min(self.ZOOMED_MARGIN, spare // 2)
+
+    def _shrunk(self, image: Image, factor: float) -> Image:
+        """A slice with fewer pixels, but for what a crop needs."""
+        rows, columns = shrunk_shape(image.shape, factor, self._config)
+        if (rows, columns) == image.shape:
+            return image
+        return np.asarray(np.maximum(resize_bicubic(image, (rows, columns)), 0))
 
     def _blurred(self, low: Image, generator: np.random.Generator) -> Image:
         largest = self._config.degradation.blur

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinesr.degradation import Degradation
+from cinesr.degradation import Degradation, random_scanner, resize_bicubic
 from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import open_cines, staged, suffix_of
@@ -20,6 +20,7 @@ from cinesr.learning.config import DataConfig, TrainingConfig
 
 Image = NDArray[np.float32]
 
+VALIDATION_SEED = 5
 VALIDATION_SHARE = TEST_SHARE = 0.2
 """Of the people, where the configuration names no splits."""
 
@@ -247,14 +248,29 @@ class Material:
     check: SliceSet
 
 
+VALIDATION_SHRINK = 1.25
+"""By which a slice is made smaller before `scanner` in validation: sharp at its own pixel size."""
+
+
 def validation_pairs(
     slices: SliceSet, config: TrainingConfig
-) -> Iterator[tuple[str, Image, Image]]:
-    """Whole validation slices under every degradation: (method, low, high), (row, column) each."""
+) -> Iterator[tuple[Degradation, Image, Image]]:
+    """Whole validation slices under every degradation: (recipe, low, high), (row, column) each.
+
+    Under `scanner` each slice has settings and noise of its own, the same in every epoch.
+    """
+    scale = config.network.scale
     for method in config.degradation.methods:
-        recipe = Degradation(method, config.network.scale)
-        for image in slices.spread(config.optimisation.validation_slices):
-            yield method, recipe.apply(image), image
+        for index, image in enumerate(slices.spread(config.optimisation.validation_slices)):
+            generator = np.random.default_rng([VALIDATION_SEED, index])
+            recipe, high = Degradation(method, scale), image
+            if method == "scanner":
+                recipe = random_scanner(generator, scale=scale, varied=False)
+                rows, columns = (
+                    round(length / VALIDATION_SHRINK) // scale * scale for length in image.shape
+                )
+                high = np.maximum(resize_bicubic(image, (rows, columns)), 0)
+            yield recipe, recipe.measure(high, generator=generator), high
 
 
 def count_summary(slices: SliceSet) -> dict[str, Any]:

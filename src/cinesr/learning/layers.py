@@ -63,6 +63,34 @@ def shuffle_pixels(inputs: Any, scale: int) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="cinesr")
+class ChannelScaling(layers.Layer):  # type: ignore[misc]
+    """Multiplies each channel by one plus a number that the network was given for it.
+
+    Args:
+        place: Which of the numbers are this layer's, counted in channels from the first on.
+    """
+
+    def __init__(self, place: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.place = place
+
+    def call(self, inputs: Any) -> Any:
+        """(batch, row, column, channel) and (batch, number) to the former's shape."""
+        features, numbers = inputs
+        channels = features.shape[-1]
+        own = numbers[:, None, None, self.place : self.place + channels]
+        return features * ops.cast(1.0 + own, features.dtype)
+
+    def compute_output_shape(self, shapes: list[Shape]) -> Shape:
+        """That of the features."""
+        return shapes[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """What rebuilds the layer."""
+        return {**super().get_config(), "place": self.place}
+
+
+@keras.saving.register_keras_serializable(package="cinesr")
 class PixelShuffle(layers.Layer):  # type: ignore[misc]
     """Moves scale * scale channels into pixels (Shi et al., ESPCN, CVPR 2016).
 

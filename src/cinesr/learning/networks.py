@@ -1,8 +1,9 @@
 """The networks, in Keras 3, for one grey channel and any image size.
 
 All take (batch, row, column, 1) on the intensity rule's scale, about [0, 1], and give
-(batch, scale * row, scale * column, 1) with linear output. Every one is built from layers that
-`cinesr.learning.export` knows.
+(batch, scale * row, scale * column, 1) with linear output. Some are told how their input was
+acquired as well: (batch, number), from `cinesr.degradation.Degradation.described`. Every one is
+built from layers that `cinesr.learning.export` knows.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from cinesr.degradation import bicubic_matrix
+from cinesr.degradation import DESCRIPTION, bicubic_matrix
 from cinesr.learning.config import NetworkConfig
 from cinesr.learning.layers import (
     BatchNormalization,
+    ChannelScaling,
     Convolution,
     DifferenceConvolution,
     EdgePadding,
@@ -100,9 +102,9 @@ def _residual_network(config: NetworkConfig, policy: str) -> keras.Model:
     constant image stays constant at any size, borders included.
     """
 
-    def block(features: Any) -> Any:
-        branch = _linear(config.filters, 3, policy, activation="relu")(features)
-        return _linear(config.filters, 3, policy)(branch)
+    def block(features: Any, told: _Told) -> Any:
+        branch = told.scaled(_linear(config.filters, 3, policy)(features))
+        return _linear(config.filters, 3, policy)(layers.ReLU(dtype=policy)(branch))
 
     return _detail_network(config, policy, block)
 
@@ -114,23 +116,65 @@ def _wide_network(config: NetworkConfig, policy: str) -> keras.Model:
     2018): 1x1 conv to 6 times the channels, ReLU, 1x1 conv to 0.8 times, 3x3 conv.
     """
 
-    def block(features: Any) -> Any:
-        branch = _linear(6 * config.filters, 1, policy, activation="relu")(features)
+    def block(features: Any, told: _Told) -> Any:
+        branch = told.scaled(_linear(6 * config.filters, 1, policy)(features))
+        branch = layers.ReLU(dtype=policy)(branch)
         branch = _linear(round(0.8 * config.filters), 1, policy)(branch)
         return _linear(config.filters, 3, policy)(branch)
 
     return _detail_network(config, policy, block)
 
 
-def _detail_network(config: NetworkConfig, policy: str, block: Callable[[Any], Any]) -> keras.Model:
+TOLD_HIDDEN = 64
+
+
+class _Told:
+    """Gives each place in a network factors for its channels, from what the network is told.
+
+    The factors are one until something was learned ("FiLM", Perez et al., AAAI 2018, without
+    offsets). They do not depend on the image, so that f(a x + b) = a f(x) + b still holds, and they
+    can be folded into the kernels once for a whole series.
+    """
+
+    def __init__(self, config: NetworkConfig, policy: str) -> None:
+        self._policy, self._channels = policy, 0
+        self._inputs = keras.Input((DESCRIPTION,), name="told") if config.told else None
+        self._numbers: Any = None
+        if config.told:
+            hidden = layers.Dense(TOLD_HIDDEN, dtype="float32")(self._inputs)
+            hidden = layers.ReLU(dtype="float32")(hidden)
+            wide = 6 if config.architecture == "wide" else 1
+            numbers = config.filters * (config.blocks * (wide + 1) + 1)
+            self._numbers = layers.Dense(numbers, kernel_initializer="zeros", dtype="float32")(
+                hidden
+            )
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Of the network, beside the image."""
+        return [] if self._inputs is None else [self._inputs]
+
+    def scaled(self, features: Any) -> Any:
+        """The features, each channel times its factor."""
+        if self._numbers is None:
+            return features
+        place, self._channels = self._channels, self._channels + features.shape[-1]
+        return ChannelScaling(place, dtype=self._policy)([features, self._numbers])
+
+
+def _detail_network(
+    config: NetworkConfig, policy: str, block: Callable[[Any, _Told], Any]
+) -> keras.Model:
     scale, filters = config.scale, config.filters
-    inputs = keras.Input((None, None, 1))
+    inputs = keras.Input((None, None, 1), name="low")
+    told = _Told(config, policy)
     padded = EdgePadding(2, dtype="float32")(inputs)
     features = head = DifferenceConvolution(filters, 5, use_bias=False, dtype="float32")(padded)
     for _ in range(config.blocks):
-        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features))
-        features = layers.Add(dtype=policy)([features, branch])
-    features = layers.Add(dtype=policy)([_linear(filters, 3, policy)(features), head])
+        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features, told))
+        features = layers.Add(dtype=policy)([features, told.scaled(branch)])
+    features = told.scaled(_linear(filters, 3, policy)(features))
+    features = layers.Add(dtype=policy)([features, head])
     detail = _linear(scale * scale, 3, policy, kernel_initializer="zeros")(features)
     # Interpolation is a fixed 5x5 filter for each of the output phases, exact in every runtime.
     interpolation = Convolution(
@@ -139,7 +183,9 @@ def _detail_network(config: NetworkConfig, policy: str, block: Callable[[Any], A
     smooth = interpolation(padded)
     interpolation.set_weights([_bicubic_kernel(scale)])
     outputs = PixelShuffle(scale, dtype="float32")(layers.Add(dtype="float32")([smooth, detail]))
-    return keras.Model(inputs, outputs, name=config.architecture)
+    return keras.Model(
+        [inputs, *told.inputs] if told.inputs else inputs, outputs, name=config.architecture
+    )
 
 
 def _linear(filters: int, size: int, policy: str, **options: Any) -> Any:
@@ -170,12 +216,14 @@ def multiply_adds(network: keras.Model) -> float:
     total = 0.0
     for layer in network.layers:
         if isinstance(layer, keras.layers.InputLayer):
-            shapes[id(layer.output)] = (1, side, side, 1)
+            image = len(layer.output.shape) == 4
+            shapes[id(layer.output)] = (1, side, side, 1) if image else (1, layer.output.shape[1])
             continue
         sources = [shapes[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
         shape = layer.compute_output_shape(sources if len(sources) > 1 else sources[0])
         shapes[id(layer.output)] = shape
-        if hasattr(layer, "kernel"):
+        # What is told is taken in once for a series, and costs nothing per pixel.
+        if hasattr(layer, "kernel") and len(shape) == 4:
             taps = math.prod(layer.kernel.shape)
             pixels = shape[1] * shape[2]
             if isinstance(layer, TransposedConvolution):

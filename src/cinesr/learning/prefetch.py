@@ -28,10 +28,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from cinesr.errors import CinesrError, OutputError
-from cinesr.learning.crops import CropStream
-from cinesr.learning.dataset import Image
+from cinesr.learning.crops import Batch, CropStream
 
-Batch = tuple[Image, Image]
 Task = Callable[[int], Batch]
 
 LEAST_AHEAD = 8

@@ -233,15 +233,17 @@ class TrainingRun:
         The data range is the brightest pixel of each reference slice.
         """
         scores: dict[str, list[tuple[float, float]]] = {}
-        for method, low, high in validation_pairs(self.material.check, self.config):
+        for recipe, low, high in validation_pairs(self.material.check, self.config):
+            image = low[None, ..., None]
+            told = (image, recipe.described()[None]) if self.config.network.told else image
             with exact_float32():
-                output = np.asarray(self.result.predict_on_batch(low[None, ..., None]))[0, ..., 0]
+                output = np.asarray(self.result.predict_on_batch(told))[0, ..., 0]
             brightest = float(high.max())
             quality = (
                 psnr(high, output, data_range=brightest),
                 ssim(high, output, data_range=brightest),
             )
-            scores.setdefault(method, []).append(quality)
+            scores.setdefault(recipe.method, []).append(quality)
         row: Row = {}
         every = [pair for pairs in scores.values() for pair in pairs]
         for name, pairs in {"": every, **{f"_{key}": part for key, part in scores.items()}}.items():
@@ -315,12 +317,18 @@ def _first_weights(folder: Path, network: keras.Model) -> list[Any]:
             f"{path}: is not a model to start from: {error}.",
             hint="network.start names the folder of a finished run of `cinesr train`.",
         ) from error
-    if [it.shape for it in weights] != [it.shape for it in network.get_weights()]:
+    # A network that is told how its input was acquired may start from one that is not: it does the
+    # same until it has learned what to make of it.
+    kernels, own = iter(weights), network.get_weights()
+    wanted = [it.shape for it in own if len(network.inputs) == 1 or it.ndim == 4]
+    if [it.shape for it in weights] not in ([it.shape for it in own], wanted):
         raise ConfigError(
             f"{path}: is another network than the configuration describes.",
             hint="Give [network] the same architecture, scale, filters and blocks.",
         )
-    return weights
+    if len(weights) == len(own):
+        return weights
+    return [next(kernels) if it.ndim == 4 else it for it in own]
 
 
 class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]
