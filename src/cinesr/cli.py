@@ -157,9 +157,32 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, type=path_type, metavar="INPUT...")
-@click.option("-o", "--output", type=path_type, help="File or folder. [default: INPUT_x4]")
+@click.option("-o", "--output", type=path_type, help="File or folder. [default: INPUT_xSCALE]")
 @click.option("--model", help="A name from `cinesr models`, or an .onnx file.")
-@click.option("--scale", type=click.IntRange(2, 8), help="Take a model of this scale.")
+@click.option(
+    "--scale",
+    type=click.IntRange(2, 8),
+    help="Take a model of this scale. [default: 2 for pixels up to 2.2 mm, 4 for coarser ones]",
+)
+@click.option(
+    "--spacing-out",
+    type=click.FloatRange(0.01, 100),
+    metavar="MM",
+    help="In-plane pixel size of the result, resampled from what the network makes.",
+)
+@click.option(
+    "--acquired",
+    metavar="PART=VALUE,...",
+    help="What is known of the acquisition, any part of keep=0.8,0.65,window=cosine:0.4,noise=0.01;"
+    " the rest is read from the scan.",
+)
+@click.option(
+    "--denoise",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the noise that the network is told; at 0 the grain stays.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads. [default: all]")
 @click.option(
     "--precision",
@@ -177,6 +200,9 @@ def upscale(
     output: Path | None,
     model: str | None,
     scale: int | None,
+    spacing_out: float | None,
+    acquired: str | None,
+    denoise: float,
     threads: int | None,
     precision: Precision,
     spacing: tuple[float, float] | None,
@@ -190,15 +216,24 @@ def upscale(
     with times and checks, and a preview.
     """
     from cinesr.imaging.files import suffix_of
-    from cinesr.upscaling.upscale import Upscaler, output_paths, upscale_path
+    from cinesr.upscaling.telling import Telling, parse_acquired
+    from cinesr.upscaling.upscale import Upscaler, output_paths, scale_for, upscale_path
 
     if output is not None and len(inputs) > 1 and suffix_of(output):
         raise click.UsageError(f"{output} can take one result; name a folder for {len(inputs)}.")
-    upscaler = Upscaler(model, scale=scale, threads=threads, precision=precision)
+    upscaler = Upscaler(
+        model,
+        scale=scale,
+        threads=threads,
+        precision=precision,
+        telling=Telling(parse_acquired(acquired) if acquired else {}, denoise),
+        spacing_out_mm=spacing_out,
+    )
     runs: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     talk = _talk(quiet)
-    targets = output_paths(inputs, output, upscaler.model.scale)
+    scales = [scale_for(source, upscaler, spacing_mm=spacing) for source in inputs]
+    targets = output_paths(inputs, output, scales)
     for source, target in zip(inputs, targets, strict=True):
         try:
             with progress_bar(f"Upscaling {source.name}", quiet=quiet) as progress:
@@ -229,6 +264,8 @@ def upscale(
 def _tell_run(run: dict[str, Any], talk: Callable[[str], None]) -> None:
     for series in run["series"]:
         talk(f"{series['name']}: {_size(series['shape'])} -> {_size(series['result_shape'])}")
+        if told := series["told"]:
+            talk(f"  told  {_acquired(told)}")
         for check in series["checks"]:
             mark = "look" if check["warning"] else "ok"
             talk(f"  {mark:>4}  {check['name']}: {check['finding']}")
@@ -238,6 +275,16 @@ def _tell_run(run: dict[str, Any], talk: Callable[[str], None]) -> None:
     stages = ", ".join(f"{key} {value:.1f}" for key, value in seconds.items() if key != "total")
     talk(f"{run['frames']} frames in {seconds['total']:.1f} s (overlapping: {stages})")
     talk("Detail is predicted. Research use only.")
+
+
+def _acquired(told: dict[str, Any]) -> str:
+    if told["method"] != "scanner":
+        return f"degraded by {told['method']} ({told['source']})"
+    down, across = told["keep"]
+    return (
+        f"{down:.0%} x {across:.0%} of k-space, window {told['window']}, noise "
+        f"{100 * told['noise']:.2g} % ({told['source']})"
+    )
 
 
 def _size(shape: list[int]) -> str:

@@ -124,6 +124,29 @@ class Geometry:
             positions_mm=self.positions_mm + offset,
         )
 
+    def resampled(
+        self, shape: tuple[int, int], new_shape: tuple[int, int], spacing_mm: float
+    ) -> Geometry:
+        """The grid with square pixels of another size in the plane; the middle stays where it is.
+
+        Args:
+            shape: (rows, columns) of this grid.
+            new_shape: (rows, columns) of the new one.
+            spacing_mm: Of the new pixels.
+        """
+        column_mm, row_mm, slice_mm = self.spacing_mm
+        shifts = [
+            ((size - 1) * old_mm - (new - 1) * spacing_mm) / 2
+            for size, new, old_mm in zip(
+                reversed(shape), reversed(new_shape), (column_mm, row_mm), strict=True
+            )
+        ]
+        return replace(
+            self,
+            spacing_mm=(spacing_mm, spacing_mm, slice_mm),
+            positions_mm=self.positions_mm + self.directions[:, :2] @ np.array(shifts),
+        )
+
     def with_in_plane_spacing(self, row_mm: float, column_mm: float) -> Geometry:
         """The same grid with the in-plane spacing that a user named; the first centre stays."""
         return replace(self, spacing_mm=(column_mm, row_mm, self.spacing_mm[2]), is_known=True)

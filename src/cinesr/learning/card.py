@@ -68,7 +68,7 @@ def write_card(
             "split_sha256": material.split.digest(),
             "spacing_mm": None if learned is None else list(learned),
         },
-        "input_spacing_mm": None if learned is None else [scale * end for end in learned],
+        "input_spacing_mm": input_spacing_mm(config, learned),
         "degradation": config.to_dict()["degradation"],
         "loss": config.to_dict()["loss"] | {"weights": Path(config.loss.weights).name},
         "optimisation": config.to_dict()["optimisation"] | {"used_precision": precision},
@@ -89,6 +89,24 @@ def write_card(
     }
     with staged(path, overwrite=True) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def input_spacing_mm(
+    config: TrainingConfig, learned: tuple[float, float] | None
+) -> list[float] | None:
+    """The sizes of what low-resolution pixels showed in training, smallest and largest.
+
+    Args:
+        config: Under `scanner` slices are made smaller first.
+        learned: Smallest and largest spacing of the slices.
+    """
+    if learned is None:
+        return None
+    scale, shrink = config.network.scale, config.variation.shrink
+    methods = set(config.degradation.methods)
+    smallest = shrink[0] if methods == {"scanner"} else 1.0
+    largest = shrink[1] if "scanner" in methods else 1.0
+    return [scale * learned[0] * smallest, scale * learned[1] * largest]
 
 
 def purpose(config: TrainingConfig) -> str:

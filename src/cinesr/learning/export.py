@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import onnx
 
+from cinesr.degradation import random_scanner
 from cinesr.errors import CheckFailedError, ModelError, OutputError, UnreadableFileError
 from cinesr.imaging.files import staged
 from cinesr.learning.graph import Graph
@@ -96,12 +97,16 @@ def _stamped(model: onnx.ModelProto, card: dict[str, Any]) -> onnx.ModelProto:
 
 def _parity(network: keras.Model, path: Path) -> float:
     """Largest difference between the file, as it is run, and Keras, as a share of the range."""
-    engine = Engine(read_model(path))
+    model = read_model(path)
     generator = np.random.default_rng(0)
     worst = 0.0
     for size in PARITY_SIZES:
         image = generator.random(size, dtype=np.float32)
-        outputs = network(image[None, ..., None], training=False)
+        recipe = random_scanner(generator, scale=model.scale, varied=True)
+        engine = Engine(model, recipe=recipe)
+        batch = image[None, ..., None]
+        inputs = [batch, recipe.described()[None]] if model.is_told else batch
+        outputs = network(inputs, training=False)
         expected = np.asarray(keras.ops.convert_to_numpy(outputs))[0, ..., 0]
         try:
             found = engine.run(image)

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cinesr.errors import ModelError
 from cinesr.learning.layers import (
+    ChannelScaling,
     Convolution,
     DifferenceConvolution,
     EdgePadding,
@@ -41,6 +42,7 @@ from cinesr.learning.rewriting import (
     wide_phase,
 )
 
+LOW, TOLD = "low", "told"
 OPSET = 17
 IR_VERSION = 8
 BLOCK = 4
@@ -84,6 +86,7 @@ class Graph:
             for tensor in _inputs(layer):
                 self._consumers.setdefault(id(tensor), []).append(layer)
         self._folded: set[int] = set()
+        self._numbers_told = 0
         writers: dict[type, Callable[..., _Tensor]] = {
             keras.layers.Conv2D: self._convolution,
             Convolution: self._convolution,
@@ -96,10 +99,15 @@ class Graph:
             keras.layers.Activation: self._linear,
             EdgePadding: self._padding,
             PixelShuffle: self._shuffle,
+            keras.layers.Dense: self._dense,
+            ChannelScaling: self._scaling,
         }
         for layer in network.layers:
             if isinstance(layer, keras.layers.InputLayer):
-                self._tensors[id(layer.output)] = _Tensor("low", 1, 0.0)
+                name = LOW if len(layer.output.shape) == 4 else TOLD
+                self._tensors[id(layer.output)] = _Tensor(name, 1, 0.0)
+                if name == TOLD:
+                    self._numbers_told = int(layer.output.shape[1])
             elif id(layer) not in self._folded:
                 if type(layer) not in writers:
                     raise ModelError(f"A layer {type(layer).__name__} cannot be exported.")
@@ -111,11 +119,16 @@ class Graph:
         self.receptive_field = math.ceil(self._output.reach) + 1
 
     def model(self) -> onnx.ModelProto:
-        """The finished model: `low` (batch, 1, row, column) to `high`."""
-        low, high = (
+        """The finished model: `low` (batch, 1, row, column) to `high`.
+
+        A network that is told how its input was acquired takes `told` (1, number) as well, the same
+        for all of the batch.
+        """
+        low, told, high = (
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
             for name, shape in (
-                ("low", ["batch", 1, "row", "column"]),
+                (LOW, ["batch", 1, "row", "column"]),
+                (TOLD, [1, self._numbers_told]),
                 ("high", ["batch", 1, "high_row", "high_column"]),
             )
         )
@@ -123,7 +136,7 @@ class Graph:
         graph = helper.make_graph(
             [*self._nodes, last],
             "cinesr",
-            [low],
+            [low, told] if self._numbers_told else [low],
             [high],
             initializer=list(self._constants.values()),
         )
@@ -358,6 +371,30 @@ class Graph:
     def _sum(self, layer: keras.layers.Add, *sources: _Tensor) -> _Tensor:
         name = self._add("Add", [source.name for source in sources])
         return _Tensor(name, sources[0].density, max(source.reach for source in sources))
+
+    def _dense(self, layer: keras.layers.Dense, source: _Tensor) -> _Tensor:
+        if _activation(layer) is not keras.activations.linear:
+            raise ModelError(f"A Dense layer with {layer.activation.__name__} cannot be exported.")
+        kernel, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
+        inputs = [
+            source.name,
+            self._constant(f"{layer.name}/kernel", kernel),
+            self._constant(f"{layer.name}/bias", bias),
+        ]
+        return replace(source, name=self._add("Gemm", inputs))
+
+    def _scaling(self, layer: ChannelScaling, source: _Tensor, numbers: _Tensor) -> _Tensor:
+        """Factors for channels; a runtime folds them into the convolution before."""
+        channels = layer.output.shape[-1]
+        places = [
+            self._constant(f"at/{value}", np.array([value], np.int64))
+            for value in (layer.place, layer.place + channels, 1)
+        ]
+        own = self._add("Slice", [numbers.name, *places])
+        shape = self._constant(f"channels/{channels}", np.array([1, channels, 1, 1], np.int64))
+        own = self._add("Reshape", [own, shape])
+        factors = self._add("Add", [own, self._constant("one", np.ones(1, np.float32))])
+        return replace(source, name=self._add("Mul", [source.name, factors]))
 
     def _linear(self, layer: keras.layers.Activation, source: _Tensor) -> _Tensor:
         if layer.activation is not keras.activations.linear:

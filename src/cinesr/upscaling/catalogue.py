@@ -10,16 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cinesr.degradation import DESCRIPTION
 from cinesr.errors import ModelError
 from cinesr.upscaling.runtime import openvino
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
-DEFAULT_MODEL = "fidelity-x4"
+DEFAULT_MODEL = "fidelity-x2"
+DEFAULT_NAMES = ("fidelity-x2", "fidelity-x4")
+"""For each scale the one that is taken where only the scale is named."""
 CARD_KEY = "cinesr"
 CARD_PLACE = ["framework", CARD_KEY]
 """Where the runtime keeps what stands in a file's metadata."""
 NEEDED_KEYS = {"name": str, "scale": int, "receptive_field": int}
 INPUT_NAME = "low"
+TOLD_NAME = "told"
 
 
 def user_models() -> Path:
@@ -62,6 +66,11 @@ class Model:
     def receptive_field(self) -> int:
         """How many input pixels to each side an output pixel depends on."""
         return int(self.card["receptive_field"])
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it takes how its input was acquired, and adapts."""
+        return len(self.graph.inputs) > 1
 
     @cached_property
     def sha256(self) -> str:
@@ -116,8 +125,18 @@ def read_model(path: Path) -> Model:
     missing = [key for key, kind in NEEDED_KEYS.items() if type(card.get(key)) is not kind]
     if missing:
         raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
-    if [node.get_any_name() for node in graph.inputs] != [INPUT_NAME]:
-        raise ModelError(f"{path}: its one input is not named {INPUT_NAME!r}.", hint=hint)
+    names = [node.get_any_name() for node in graph.inputs]
+    if names not in ([INPUT_NAME], [INPUT_NAME, TOLD_NAME]):
+        raise ModelError(
+            f"{path}: its inputs are {', '.join(names)}; expected {INPUT_NAME}, or that and "
+            f"{TOLD_NAME}.",
+            hint=hint,
+        )
+    if len(names) == 2 and graph.input(TOLD_NAME).get_partial_shape().to_shape()[1] != DESCRIPTION:
+        raise ModelError(
+            f"{path}: is told another number of things than this version of cinesr tells.",
+            hint="Export it again with this version, or use the version that made it.",
+        )
     return Model(path, card, graph)
 
 
@@ -170,7 +189,7 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
                 f"There is no model of scale {scale}; at hand: {_listing()}.",
                 hint="Train one with network.scale in the configuration, see docs/training.md.",
             )
-        preferred = [model for model in fitting if model.name == DEFAULT_MODEL]
+        preferred = [model for model in fitting if model.name in DEFAULT_NAMES]
         return (preferred or fitting)[0]
     wanted = str(name or DEFAULT_MODEL)
     for folder in (SHIPPED_MODELS, user_models()):

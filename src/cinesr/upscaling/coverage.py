@@ -15,45 +15,50 @@ from cinesr.imaging.cine import Cine, Derivation
 from cinesr.imaging.files import RECORD, suffix_of
 from cinesr.imaging.history import Step, last_step
 from cinesr.upscaling.catalogue import DEFAULT_MODEL, Model
+from cinesr.upscaling.telling import Told
 
 TOLERANCE = 0.1
 """Spacing is rounded in files, and people of one scan protocol differ by as much."""
 
 
-def not_covered(model: Model, cine: Cine) -> list[str]:
+def not_covered(model: Model, cine: Cine, told: Told | None = None) -> list[str]:
     """What of an image lies outside of what a model's card covers; empty where all is well.
 
     Args:
         model: Its card says spacing, degradations and scale; what it does not say warns of nothing.
         cine: The input.
+        told: What the network was told of the acquisition, if it is told anything.
     """
     step = last_step(cine)
     methods = tuple((model.card.get("degradation") or {}).get("methods") or ())
-    return [*_spacing(model, cine), *_history(model, methods, step), *_blur(methods, step)]
+    return [*_spacing(model, cine, told), *_history(model, methods, step), *_blur(methods, step)]
 
 
-def _spacing(model: Model, cine: Cine) -> list[str]:
+def _spacing(model: Model, cine: Cine, told: Told | None) -> list[str]:
     learned = (model.card.get("data") or {}).get("spacing_mm") or ()
     # Cards of earlier versions hold the spacing of the targets alone.
     meant = model.card.get("input_spacing_mm") or [end * model.scale for end in learned]
     if not meant or not cine.geometry.is_known:
         return []
     low, high = meant
-    smallest, largest = min(cine.geometry.spacing_mm[:2]), max(cine.geometry.spacing_mm[:2])
-    here = _span(smallest, largest)
-    if smallest < low * (1 - TOLERANCE):
+    # Pixels that a scanner interpolated are finer than what they show: that is what counts.
+    keep = told.recipe.keep if told is not None else (1.0, 1.0)
+    column_mm, row_mm, _ = cine.geometry.spacing_mm
+    sizes = row_mm / keep[0], column_mm / keep[1]
+    here = _span(min(sizes), max(sizes))
+    shown = here if told is None else f"{here} (shown as {_span(*sorted((row_mm, column_mm)))})"
+    if min(sizes) < low * (1 - TOLERANCE):
         known, reached = (
-            _span(*(end / model.scale for end in ends))
-            for ends in ((low, high), (smallest, largest))
+            _span(*(end / model.scale for end in ends)) for ends in ((low, high), sorted(sizes))
         )
         return [
             f"{model.name} learned to go from {_span(low, high)} pixels to {known}; here "
-            f"it goes from {here} to {reached}, finer than anything it has seen, so take its "
+            f"it goes from {shown} to {reached}, finer than anything it has seen, so take its "
             "detail for an extrapolation and trust none that the input does not show"
         ]
-    if largest > high * (1 + TOLERANCE):
+    if max(column_mm, row_mm) > high * (1 + TOLERANCE):
         return [
-            f"{model.name} learned from {_span(low, high)} pixels, finer than the {here} here: "
+            f"{model.name} learned from {_span(low, high)} pixels, finer than the {shown} here: "
             "compare the result with bicubic interpolation before you use it"
         ]
     return []

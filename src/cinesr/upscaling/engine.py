@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.cores import available_cores
+from cinesr.degradation import Degradation
 from cinesr.errors import ModelError
-from cinesr.upscaling.catalogue import Model
+from cinesr.upscaling.catalogue import TOLD_NAME, Model
 from cinesr.upscaling.runtime import openvino
 
 Image = NDArray[np.float32]
@@ -61,6 +62,24 @@ def most_bytes_held(graph: openvino.Model) -> int:
     return most
 
 
+def _told(model: Model, recipe: Degradation) -> openvino.Model:
+    """A model's network with what it is told as a constant, all that depends on it computed.
+
+    Args:
+        model: Which one.
+        recipe: How its inputs were acquired.
+    """
+    if not model.is_told:
+        return model.graph
+    graph = model.graph.clone()
+    told = graph.input(TOLD_NAME).get_node()
+    constant = openvino.opset13.constant(recipe.described()[None])
+    told.output(0).replace(constant.output(0))
+    graph.remove_parameter(told)
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
 class _Tile(NamedTuple):
     """One axis of a tile: the pixels that it sees, which of its result is kept, and for where."""
 
@@ -77,6 +96,9 @@ class Engine:
         threads: Processor threads to use; all that this process may use where not given.
         precision: Of the multiplications. bfloat16 is about twice as fast where the processor has
             it, and changes pixels, at hard edges by a tenth of the range.
+        recipe: How its inputs were acquired, for a model that is told; `Degradation("kspace")`, all
+            of k-space and no noise, where not given. It is folded into the kernels, so that it
+            costs nothing per slice.
         tile: Largest side of what goes through the network at once, in input pixels; by default
             so large that it takes `FEATURE_BYTES`.
 
@@ -90,6 +112,7 @@ class Engine:
         *,
         threads: int | None = None,
         precision: Precision = "float32",
+        recipe: Degradation | None = None,
         tile: int | None = None,
     ) -> None:
         if precision == "bfloat16" and not multiplies_bfloat16():
@@ -101,9 +124,18 @@ class Engine:
         self.threads = threads or available_cores()
         self.precision = precision
         self._core = openvino.Core()
+        self._recipe = recipe or Degradation("kspace", model.scale)
+        self._graph = _told(model, self._recipe)
         self._tile = tile or self._tile_side()
         self._requests: OrderedDict[tuple[int, int], openvino.InferRequest] = OrderedDict()
         self._lock = threading.Lock()
+
+    def told(self, recipe: Degradation) -> Engine:
+        """One whose inputs were acquired so; this one where that was known."""
+        if not self.model.is_told or recipe == self._recipe:
+            return self
+        options: dict[str, Any] = {"threads": self.threads, "precision": self.precision}
+        return Engine(self.model, recipe=recipe, tile=self._tile, **options)
 
     def run(self, image: NDArray[Any]) -> Image:
         """Upscales one slice.
@@ -193,7 +225,7 @@ class Engine:
 
     def _sized(self, size: tuple[int, int]) -> openvino.Model:
         """The network for one image size: nothing about shapes is left to run time."""
-        graph = self.model.graph.clone()
+        graph = self._graph.clone()
         with self._naming_failure(size):
             graph.reshape([1, 1, *size])
         return graph

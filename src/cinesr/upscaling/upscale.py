@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr import __version__
-from cinesr.errors import OutputError
+from cinesr.errors import CinesrError, OutputError, UnfitImageError
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.files import (
     RECORD,
@@ -29,12 +29,15 @@ from cinesr.imaging.files import (
     staged_result,
     suffix_of,
 )
+from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.resampling import band_limited_matrix, pixels_for
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
 from cinesr.upscaling.coverage import not_covered, recorded_result
 from cinesr.upscaling.engine import Engine, Precision
 from cinesr.upscaling.pipeline import overlapped
 from cinesr.upscaling.preview import Panel, write_preview
+from cinesr.upscaling.telling import Telling, Told, tell
 
 SAMPLES = 5
 """So many frames, spread over the cine, are upscaled and checked before anything is written."""
@@ -81,26 +84,34 @@ class Upscaled:
             should know.
         checks: Of samples spread over the cine.
         sample: The middle sample's input and output on the network's scale, for a preview.
+        told: What the network was told of the acquisition, if it is told anything.
     """
 
     cine: Cine
     checks: tuple[Check, ...]
     sample: tuple[Image, Image]
+    told: Told | None = None
 
 
 class Upscaler:
     """A model made ready to upscale any number of cines.
 
     Args:
-        model: A name from `cinesr.models()` or an .onnx file; the default model where not given.
+        model: A name from `cinesr.models()` or an .onnx file. Where neither that nor the scale is
+            given, the default model of the scale that fits the scan is taken: x2 where its pixels
+            are 2.2 mm or finer, x4 where they are coarser.
         scale: Refuse a model of another scale.
         threads: Processor threads; all that this process may use where not given.
         precision: "float32", or "bfloat16": about twice as fast on processors that have it, and
             less exact.
+        telling: What the user says of the acquisition; the rest is read from the scan.
+        spacing_out_mm: In-plane spacing of the result. It is resampled from what the network makes,
+            exactly and without new detail.
 
     Raises:
         ModelError: There is no such model, its scale is another, or the processor has not this
             precision.
+        UnfitImageError: The spacing is no length.
     """
 
     def __init__(
@@ -110,10 +121,21 @@ class Upscaler:
         scale: int | None = None,
         threads: int | None = None,
         precision: Precision = "float32",
+        telling: Telling | None = None,
+        spacing_out_mm: float | None = None,
     ) -> None:
         self.stopwatch = Stopwatch()
+        self.follows_scan = model is None and scale is None
         self.model: Model = find_model(model, scale=scale)
-        self._engine = Engine(self.model, threads=threads, precision=precision)
+        self.telling = telling or Telling()
+        if spacing_out_mm is not None and not 0.01 <= spacing_out_mm <= 100:
+            raise UnfitImageError(
+                f"An in-plane spacing of {spacing_out_mm:g} mm was asked for; expected a length "
+                "from 0.01 to 100 mm."
+            )
+        self.spacing_out_mm = spacing_out_mm
+        self._options: dict[str, Any] = {"threads": threads, "precision": precision}
+        self._engine = Engine(self.model, **self._options)
 
     @property
     def threads(self) -> int:
@@ -125,12 +147,29 @@ class Upscaler:
         """In which the network multiplies."""
         return self._engine.precision
 
+    def suited(self, *cines: Cine) -> Upscaler:
+        """Itself; or, where neither model nor scale was named, one whose scale fits the scan.
+
+        Args:
+            cines: Of one scan. The finest of their pixels decides.
+        """
+        if not self.follows_scan:
+            return self
+        scale = default_scale(*cines)
+        return Upscaler(
+            scale=scale,
+            telling=self.telling,
+            spacing_out_mm=self.spacing_out_mm,
+            **self._options,
+        )
+
     def settings(self) -> dict[str, Any]:
         """With what it upscales, as plain values for a record."""
         return {
             "model": self.model.name,
             "model_sha256": self.model.sha256,
             "scale": self.model.scale,
+            "spacing_out_mm": self.spacing_out_mm,
             "threads": self.threads,
             "precision": self.precision,
         }
@@ -146,11 +185,17 @@ class Upscaler:
             UnfitImageError: A frame is not finite, or the image is constant.
             CheckFailedError: The result is not fit to be used.
         """
+        if self.follows_scan and self.model.scale != default_scale(cine):
+            return self.suited(cine)(cine, progress=progress)
         watch, scale = self.stopwatch, self.model.scale
         with watch.stage("read"):
             rule = IntensityRule.of(cine)
-        job = _Job(cine, rule, self._engine, watch)
-        times, slices, rows, columns = cine.shape
+            told = tell(cine, self.telling, scale=scale) if self.model.is_told else None
+        if told is not None:
+            self._engine = self._engine.told(told.recipe)
+        grid = _OutputGrid.of(cine, scale, self.spacing_out_mm)
+        job = _Job(cine, rule, self._engine, watch, grid)
+        times, slices = cine.shape[:2]
         report = progress or (lambda *_: None)
         places = _spread(times, slices)
         inputs = [job.prepare(place)[1] for place in places]
@@ -182,28 +227,102 @@ class Upscaler:
                         report(computed, len(todo))
                     yield frame
 
-        shape = times, slices, rows * scale, columns * scale
-        frames = LazyFrames(shape, cine.dtype, read, read_all)
-        result = cine.with_frames(frames, cine.geometry.upscaled(scale), self._derivation())
-        looks = [f"{check.name}: {check.finding}" for check in checks if check.warning]
-        result = replace(result, notes=(*cine.notes, *looks, *not_covered(self.model, cine)))
+        frames = LazyFrames((times, slices, *grid.shape), cine.dtype, read, read_all)
+        result = cine.with_frames(frames, grid.geometry, self._derivation(told))
+        notes = [*cine.notes, *(told.notes if told else ())]
+        notes += [f"{check.name}: {check.finding}" for check in checks if check.warning]
+        result = replace(result, notes=(*notes, *not_covered(self.model, cine, told)))
         middle = len(places) // 2
-        return Upscaled(result, tuple(checks), (inputs[middle], outputs[middle]))
+        return Upscaled(result, tuple(checks), (inputs[middle], outputs[middle]), told)
 
-    def _derivation(self) -> Derivation:
+    def _derivation(self, told: Told | None) -> Derivation:
         model = self.model
+        size = f", resampled to {self.spacing_out_mm:g} mm" if self.spacing_out_mm else ""
         return Derivation(
             f"super-resolved x{model.scale}",
             f"cinesr {__version__}, model {model.name}, sha256 {model.sha256}, "
-            f"scale {model.scale}. Detail is predicted. Research use only.",
+            f"scale {model.scale}{size}. {told.words() + ' ' if told else ''}"
+            "Detail is predicted. Research use only.",
         )
+
+
+FINE_MM = 2.2
+"""Pixels up to this size are made twice as many along each axis by default, coarser ones four times
+as many: those of usual cines are 1 to 2 mm."""
+
+
+def default_scale(*cines: Cine) -> int:
+    """The scale that fits a scan, if nobody says: 2 for usual pixels and unknown ones, else 4.
+
+    Args:
+        cines: Of one scan. The finest of their pixels decides.
+    """
+    known = [min(it.geometry.spacing_mm[:2]) for it in cines if it.geometry.is_known]
+    return 4 if known and min(known) > FINE_MM else 2
+
+
+@dataclass(frozen=True)
+class _OutputGrid:
+    """The pixels of a result, and how they come from those that the network makes.
+
+    Args:
+        geometry: Where they lie.
+        shape: (row, column).
+        rows: (row, network's row), or None where the network's pixels stay.
+        columns: The same for columns.
+    """
+
+    geometry: Geometry
+    shape: tuple[int, int]
+    rows: NDArray[np.float32] | None = None
+    columns: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, cine: Cine, scale: int, spacing_mm: float | None) -> _OutputGrid:
+        """The network's own grid, or one of another spacing over the same field of view.
+
+        Raises:
+            UnfitImageError: A spacing is wanted of a cine whose own is not known.
+        """
+        geometry = cine.geometry.upscaled(scale)
+        rows, columns = cine.shape[2] * scale, cine.shape[3] * scale
+        if spacing_mm is None:
+            return cls(geometry, (rows, columns))
+        if not geometry.is_known:
+            raise UnfitImageError(
+                f"{cine.name}: a spacing of {spacing_mm:g} mm was asked for, and the file does not "
+                "say its own.",
+                hint="Name it with --spacing ROW,COLUMN.",
+            )
+        column_mm, row_mm, _ = geometry.spacing_mm
+        ratios = spacing_mm / row_mm, spacing_mm / column_mm
+        shape = pixels_for(rows, ratios[0]), pixels_for(columns, ratios[1])
+        down, across = (
+            band_limited_matrix(size, new, ratio).astype(np.float32)
+            for size, new, ratio in zip((rows, columns), shape, ratios, strict=True)
+        )
+        return cls(geometry.resampled((rows, columns), shape, spacing_mm), shape, down, across)
+
+    def resample(self, high: Image) -> Image:
+        """(network's row, network's column) to the grid."""
+        if self.rows is None or self.columns is None:
+            return high
+        return np.asarray(self.rows @ high @ self.columns.T)
 
 
 class _Job:
     """The steps of one cine, from a stored frame to the stored frame that is made of it."""
 
-    def __init__(self, cine: Cine, rule: IntensityRule, engine: Engine, watch: Stopwatch) -> None:
+    def __init__(
+        self,
+        cine: Cine,
+        rule: IntensityRule,
+        engine: Engine,
+        watch: Stopwatch,
+        grid: _OutputGrid,
+    ) -> None:
         self._cine, self._rule, self._engine, self._watch = cine, rule, engine, watch
+        self._grid = grid
         self._highest = (rule.maximum - rule.low) / (rule.high - rule.low)
         # A magnitude image has no negative values, though its storage may be signed.
         self._lowest = 0.0 if rule.minimum >= 0 else None
@@ -222,7 +341,8 @@ class _Job:
 
     def restore(self, high: Image) -> NDArray[Any]:
         with self._watch.stage("restore"):
-            return self._cine.to_stored(self._rule.invert(high), lowest=self._lowest)
+            values = self._rule.invert(self._grid.resample(high))
+            return self._cine.to_stored(values, lowest=self._lowest)
 
 
 def _spread(times: int, slices: int) -> list[Place]:
@@ -237,28 +357,33 @@ def upscale(
     *,
     model: str | Path | None = None,
     scale: int | None = None,
-    threads: int | None = None,
-    precision: Precision = "float32",
+    acquired: Mapping[str, Any] | None = None,
+    denoise: float = 1.0,
+    **options: Any,
 ) -> Cine:
     """Upscales a cine in memory.
 
     Args:
         cine: What to upscale, as `cinesr.load` gives it.
-        model: A name from `cinesr.models()` or an .onnx file; the default model where not given.
+        model: A name from `cinesr.models()` or an .onnx file; where neither it nor the scale is
+            given, the default model of the scale that fits the scan.
         scale: Refuse a model of another scale.
-        threads: Processor threads; all that this process may use where not given.
-        precision: "float32" or "bfloat16", as for `Upscaler`.
+        acquired: What is known of the acquisition, any part of it: {"keep": (0.8, 0.65),
+            "window": "cosine:0.4", "noise": 0.01}; the rest is read from the scan.
+        denoise: Share of the noise that the network is told, 0 to 1.
+        options: `threads`, `precision` and `spacing_out_mm` of `Upscaler`.
 
     Returns:
         A cine of the same phases, slices, stored type and extent, with `scale` times the rows and
-        columns.
+        columns, or pixels of the spacing that was asked for.
 
     Raises:
         ModelError: There is no such model, or its scale is another.
         UnfitImageError: A frame is not finite, or the image is constant.
         CheckFailedError: The result is not fit to be used.
     """
-    upscaler = Upscaler(model, scale=scale, threads=threads, precision=precision)
+    telling = Telling(acquired or {}, denoise)
+    upscaler = Upscaler(model, scale=scale, telling=telling, **options)
     return upscaler(cine).cine.in_memory()
 
 
@@ -270,16 +395,34 @@ def default_output(source: Path, scale: int) -> Path:
     return source.with_name(_scaled_name(source.name, scale, suffix_of(source)))
 
 
-def output_paths(sources: Sequence[Path], output: Path | None, scale: int) -> list[Path]:
+def scale_for(
+    source: Path, upscaler: Upscaler, *, spacing_mm: tuple[float, float] | None = None
+) -> int:
+    """By which scale an input is going to be upscaled.
+
+    Args:
+        source: A file, folder or zip. What cannot be read is refused when it is upscaled.
+        upscaler: With the model, or with none named.
+        spacing_mm: (row, column) pixel spacing, for files that do not say.
+    """
+    if not upscaler.follows_scan:
+        return upscaler.model.scale
+    try:
+        return default_scale(*open_cines(source, spacing_mm=spacing_mm))
+    except CinesrError:
+        return upscaler.model.scale
+
+
+def output_paths(sources: Sequence[Path], output: Path | None, scales: Sequence[int]) -> list[Path]:
     """Where the result of each input goes.
 
     Args:
         sources: The inputs.
         output: As the user named it: for one input the result itself, for several a folder for all
             of them; beside each input where not given.
-        scale: Of the model.
+        scales: By which each is upscaled.
     """
-    beside = [default_output(source, scale) for source in sources]
+    beside = [default_output(*pair) for pair in zip(sources, scales, strict=True)]
     if output is None:
         return beside
     if len(beside) == 1:
@@ -331,6 +474,8 @@ def upscale_path(
         cines = open_cines(source, spacing_mm=spacing_mm)
     if derivation := recorded_result(source):
         cines = [replace(cine, derivation=derivation) for cine in cines]
+    upscaler = upscaler.suited(*cines)
+    upscaler.stopwatch = watch
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
     if suffix := suffix_of(output):
         if len(cines) > 1:
@@ -428,6 +573,7 @@ class _Run:
                 "result_shape": list(found.cine.shape),
                 "spacing_mm": _spacing(cine),
                 "result_spacing_mm": _spacing(found.cine),
+                "told": found.told.to_dict() if found.told else None,
                 "checks": [check.to_dict() for check in found.checks],
                 "notes": list(found.cine.notes),
             }
