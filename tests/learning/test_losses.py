@@ -196,14 +196,14 @@ def test_an_unknown_layer_is_named_with_the_known_ones() -> None:
 def test_losses_come_from_the_configuration() -> None:
     first, second = (image[:, :16, :16] for image in pictures())
     difference = (first - second).astype(np.float64)
-    mse, mae = build_loss(LossConfig("mse")), build_loss(LossConfig("mae"))
+    mse, mae = (build_loss(LossConfig(name), scale=4) for name in ("mse", "mae"))
     assert value(mse, first, second) == pytest.approx(float((difference**2).mean()), rel=1e-5)
     assert value(mae, first, second) == pytest.approx(float(np.abs(difference).mean()), rel=1e-5)
-    loss = build_loss(LossConfig("perceptual", layer="block1_conv1", fidelity=0.5))
+    loss = build_loss(LossConfig("perceptual", layer="block1_conv1", fidelity=0.5), scale=4)
     assert isinstance(loss, PerceptualLoss)
     assert (loss.layer, loss.weights, loss.fidelity) == ("block1_conv1", None, 0.5)
     named = LossConfig("perceptual", layer="block1_conv1", weights=str(SHIPPED_WEIGHTS))
-    assert build_loss(named).weights == SHIPPED_WEIGHTS
+    assert build_loss(named, scale=4).weights == SHIPPED_WEIGHTS
 
 
 @pytest.mark.parametrize("weights", [None, SHIPPED_WEIGHTS])
@@ -217,7 +217,7 @@ def test_the_loss_is_rebuilt_from_its_configuration(weights: Path | None) -> Non
 
 def test_features_in_bfloat16_give_the_same_loss_to_their_rounding() -> None:
     first, second = (image[:, :32, :32] for image in pictures())
-    loss = build_loss(LossConfig("perceptual"), precision="bfloat16")
+    loss = build_loss(LossConfig("perceptual"), scale=4, precision="bfloat16")
     assert isinstance(loss, PerceptualLoss)
     assert loss.get_config()["precision"] == "bfloat16"
     assert {layer.compute_dtype for layer in loss._features.layers[1:]} == {"bfloat16"}

@@ -57,7 +57,7 @@ def test_each_fourth_of_a_batch_is_seen_at_another_offset() -> None:
             for index, (row, column) in enumerate(OFFSETS)
         ]
     )
-    loss = build_loss(LossConfig(name="lpips", fidelity=0.02))
+    loss = build_loss(LossConfig(name="lpips", fidelity=0.02), scale=2)
     assert isinstance(loss, LpipsLoss)
     assert numbers(loss(first, second)) == pytest.approx(expected, rel=1e-4)
     # Rows and columns meet every pixel of AlexNet's stride of four.
@@ -86,7 +86,9 @@ class TestPeriodicError:
         self, pattern: np.ndarray, expected: float
     ) -> None:
         other = (self.true + pattern / 255).astype(np.float32)
-        assert numbers(periodic_error(self.true, other)) == pytest.approx([expected], rel=1e-3)
+        assert numbers(periodic_error(self.true, other, period=4)) == pytest.approx(
+            [expected], rel=1e-3
+        )
 
     @pytest.mark.parametrize(
         "smooth",
@@ -97,14 +99,23 @@ class TestPeriodicError:
     )
     def test_what_does_not_repeat_every_four_pixels_hardly_counts(self, smooth: np.ndarray) -> None:
         other = (self.true + smooth / 255).astype(np.float32)
-        assert numbers(periodic_error(self.true, other))[0] < 0.01
+        assert numbers(periodic_error(self.true, other, period=4))[0] < 0.01
+
+    def test_the_period_is_that_of_the_network(self) -> None:
+        """Stripes of two pixels repeat every four, not every two; a checkerboard does both."""
+        stripes, board = (
+            (self.true + pattern / 255).astype(np.float32)
+            for pattern in ((-1.0) ** (self.column // 2), (-1.0) ** (self.row + self.column))
+        )
+        assert numbers(periodic_error(self.true, stripes, period=2))[0] < 0.01
+        assert numbers(periodic_error(self.true, board, period=2)) == pytest.approx([1.0], rel=1e-3)
 
     def test_it_is_added_with_its_weight(self) -> None:
         first, second = pair(5, count=4)
         plain, charged = (
             numbers(LpipsLoss(pattern=weight)(first, second)) for weight in (0.0, 2.0)
         )
-        expected = 2.0 * numbers(periodic_error(first, second)).mean()
+        expected = 2.0 * numbers(periodic_error(first, second, period=4)).mean()
         assert charged - plain == pytest.approx(expected, rel=1e-3)
 
 

@@ -1,6 +1,7 @@
 """One harness for every network: builds, runs at any size, saves, loads, learns, exports."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnxruntime import InferenceSession
 
-from cinesr.degradation import resize_bicubic
+from cinesr.degradation import Degradation, resize_bicubic
 from cinesr.learning.config import NetworkConfig
 from cinesr.learning.export import PARITY_TOLERANCE, export
 from cinesr.learning.layers import (
@@ -37,6 +38,13 @@ EVERY = [
         ("wide", "nearest", (2, 3)),
     ]
     for scale in scales
+]
+TOLD = [
+    pytest.param(
+        NetworkConfig(architecture, scale, filters=4, blocks=2, told=True),
+        id=f"{architecture}-told-x{scale}",
+    )
+    for architecture, scale in [("residual", 2), ("residual", 4), ("wide", 2)]
 ]
 
 
@@ -268,3 +276,82 @@ def test_mixed_precision_keeps_weights_and_output_in_single(architecture: str) -
     assert found.dtype == np.float32
     assert found == pytest.approx(expected, abs=0.03 * float(np.ptp(expected)))
     assert not np.array_equal(found, expected)
+
+
+def run_told(network: keras.Model, image: np.ndarray, recipe: Degradation) -> np.ndarray:
+    inputs = [image[None, ..., None], recipe.described()[None]]
+    return np.asarray(keras.ops.convert_to_numpy(network(inputs, training=False)))[0, ..., 0]
+
+
+class TestTold:
+    """Networks that are told how their input was acquired."""
+
+    sharp = Degradation("scanner", 2, 0.0, 0, (1.0, 0.9))
+    soft = Degradation("scanner", 2, 0.02, 0, (0.6, 0.9), "rectangular", "hamming")
+
+    @pytest.mark.parametrize("config", TOLD)
+    def test_before_it_learned_anything_it_is_the_network_that_is_not_told(
+        self, config: NetworkConfig
+    ) -> None:
+        told, plain = build_network(config), build_network(replace(config, told=False))
+        with_random_weights(plain)
+        kernels = iter(plain.get_weights())
+        told.set_weights([next(kernels) if it.ndim == 4 else it for it in told.get_weights()])
+        image = picture(12, 14)
+        expected = run(plain, image[None])[0]
+        assert run_told(told, image, self.soft) == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize("config", TOLD)
+    def test_it_adapts_to_what_it_is_told_and_not_to_scale_and_offset(
+        self, config: NetworkConfig
+    ) -> None:
+        network = build_network(config)
+        with_random_weights(network)
+        image = picture(12, 14)
+        result = run_told(network, image, self.soft)
+        assert np.abs(result - run_told(network, image, self.sharp)).max() > 1e-3
+        other = run_told(network, 3 * image - 1, self.soft)
+        assert other == pytest.approx(3 * result - 1, abs=1e-3)
+        level = run_told(network, np.full((9, 8), 0.7, np.float32), self.soft)
+        assert level == pytest.approx(np.full(level.shape, 0.7), abs=1e-5)
+
+    @pytest.mark.parametrize("config", TOLD)
+    def test_it_is_exported_with_what_it_is_told_as_an_input(
+        self, config: NetworkConfig, tmp_path: Path
+    ) -> None:
+        network = build_network(config)
+        with_random_weights(network)
+        network.save(tmp_path / "model.keras")
+        card = {"name": "told", "scale": config.scale}
+        (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        assert export(tmp_path, tmp_path / "told.onnx")["parity"] < PARITY_TOLERANCE
+        model = read_model(tmp_path / "told.onnx")
+        assert model.is_told
+        image = picture(11, 9)
+        engine = Engine(model, recipe=self.soft, threads=1)
+        expected = run_told(network, image, self.soft)
+        assert engine.run(image) == pytest.approx(expected, abs=2e-5)
+        adapted = engine.told(self.sharp)
+        assert adapted.run(image) == pytest.approx(run_told(network, image, self.sharp), abs=2e-5)
+        assert adapted.told(self.sharp) is adapted
+        # Any runtime can tell it, not ours alone.
+        session = InferenceSession(tmp_path / "told.onnx")
+        feed = {"low": image[None, None], "told": self.soft.described()[None]}
+        assert session.run(None, feed)[0][0, 0] == pytest.approx(expected, abs=2e-5)
+
+    def test_what_it_is_told_costs_nothing_per_slice(self, tmp_path: Path) -> None:
+        """The factors are part of the kernels when the network is run."""
+        kinds = []
+        for told in (False, True):
+            network = build_network(NetworkConfig("residual", 2, filters=8, blocks=2, told=told))
+            network.save(tmp_path / "model.keras")
+            card = {"name": "told", "scale": 2}
+            (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+            export(tmp_path, tmp_path / f"{told}.onnx")
+            engine = Engine(read_model(tmp_path / f"{told}.onnx"), threads=1)
+            engine.run(picture(16, 16))
+            (request,) = engine._requests.values()
+            nodes = request.get_compiled_model().get_runtime_model().get_ordered_ops()
+            layers = [node.get_rt_info()["layerType"].astype(str) for node in nodes]
+            kinds.append(sorted(kind for kind in layers if kind != "Const"))
+        assert kinds[0] == kinds[1]

@@ -25,11 +25,14 @@ IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 """What `keras.applications.vgg16.preprocess_input` subtracts."""
 
 
-def build_loss(config: LossConfig, *, precision: str = "float32") -> keras.losses.Loss:
+def build_loss(
+    config: LossConfig, *, scale: int, precision: str = "float32"
+) -> keras.losses.Loss:
     """The loss that a configuration names.
 
     Args:
         config: Which one.
+        scale: Of the network.
         precision: "float32", or "bfloat16" to run VGG16 in it.
     """
     if config.name == "mse":
@@ -37,7 +40,7 @@ def build_loss(config: LossConfig, *, precision: str = "float32") -> keras.losse
     if config.name == "mae":
         return keras.losses.MeanAbsoluteError()
     if config.name == "lpips":
-        return LpipsLoss(fidelity=config.fidelity, pattern=config.pattern)
+        return LpipsLoss(fidelity=config.fidelity, pattern=config.pattern, period=scale)
     weights = Path(config.weights) if config.weights else None
     return PerceptualLoss(
         layer=config.layer,

@@ -21,8 +21,6 @@ every fourth pixel; where these always are the same ones of a network's output, 
 that AlexNet does not see."""
 
 
-PERIOD = 4
-"""Output pixels of one input pixel at x4: what a pixel shuffle repeats."""
 WINDOW = 6
 """Periods over which a pattern is averaged, along each axis."""
 
@@ -39,6 +37,8 @@ class LpipsLoss(keras.losses.Loss):  # type: ignore[misc]
         fidelity: Weight of the mean absolute error on the 0-255 scale that is added. LPIPS alone is
             about 0.1 where that error is about 3.
         pattern: Weight of `periodic_error` that is added.
+        period: Output pixels of one input pixel along an axis, which is what a pixel shuffle
+            repeats.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class LpipsLoss(keras.losses.Loss):  # type: ignore[misc]
         *,
         fidelity: float = 0.0,
         pattern: float = 0.0,
+        period: int = 4,
         name: str = "lpips",
         **options: Any,
     ) -> None:
         super().__init__(name=name, **options)
-        self.fidelity, self.pattern = fidelity, pattern
+        self.fidelity, self.pattern, self.period = fidelity, pattern, period
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Both (batch, row, column, 1); gives (batch,)."""
@@ -61,32 +62,35 @@ class LpipsLoss(keras.losses.Loss):  # type: ignore[misc]
             error = ops.mean(ops.abs(seen - made), axis=(1, 2, 3))
             loss = loss + self.fidelity * 255.0 * error
         if self.pattern:
-            loss = loss + self.pattern * ops.mean(periodic_error(target, output))
+            pattern = periodic_error(target, output, period=self.period)
+            loss = loss + self.pattern * ops.mean(pattern)
         return loss
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the loss."""
-        return {**super().get_config(), "fidelity": self.fidelity, "pattern": self.pattern}
+        own = {"fidelity": self.fidelity, "pattern": self.pattern, "period": self.period}
+        return {**super().get_config(), **own}
 
 
-def periodic_error(target: Any, output: Any) -> Any:
-    """How much of an error repeats every four pixels, as a checkerboard does.
+def periodic_error(target: Any, output: Any, *, period: int) -> Any:
+    """How much of an error repeats every few pixels, as a checkerboard does.
 
     The error is averaged over the same place in all periods of a window; what then differs from
     place to place is a pattern.
 
     Args:
-        target: (batch, row, column, 1), at least 24 pixels wide.
+        target: (batch, row, column, 1), at least `WINDOW` periods wide.
         output: The same.
+        period: In pixels.
 
     Returns:
         (batch,), mean absolute value on the 0-255 scale.
     """
-    side = PERIOD * WINDOW
+    side = period * WINDOW
     _, rows, columns, _ = ops.shape(target)
     down, across = rows // side, columns // side
     error = 255.0 * (output - target)[:, : down * side, : across * side, 0]
-    periods = ops.reshape(error, (-1, down, WINDOW, PERIOD, across, WINDOW, PERIOD))
+    periods = ops.reshape(error, (-1, down, WINDOW, period, across, WINDOW, period))
     places = ops.mean(periods, axis=(2, 5))
     pattern = places - ops.mean(places, axis=(2, 4), keepdims=True)
     return ops.mean(ops.abs(pattern), axis=(1, 2, 3, 4))
