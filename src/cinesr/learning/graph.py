@@ -394,6 +394,9 @@ class Graph:
         shape = self._constant(f"channels/{channels}", np.array([1, channels, 1, 1], np.int64))
         own = self._add("Reshape", [own, shape])
         factors = self._add("Add", [own, self._constant("one", np.ones(1, np.float32))])
+        if layer.factor != 1.0:
+            factor = np.full(1, layer.factor, np.float32)
+            factors = self._add("Mul", [factors, self._constant(f"times/{layer.factor}", factor)])
         return replace(source, name=self._add("Mul", [source.name, factors]))
 
     def _linear(self, layer: keras.layers.Activation, source: _Tensor) -> _Tensor:

@@ -68,18 +68,19 @@ class ChannelScaling(layers.Layer):  # type: ignore[misc]
 
     Args:
         place: Which of the numbers are this layer's, counted in channels from the first on.
+        factor: By which all channels are multiplied as well.
     """
 
-    def __init__(self, place: int, **options: Any) -> None:
+    def __init__(self, place: int, factor: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.place = place
+        self.place, self.factor = place, factor
 
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) and (batch, number) to the former's shape."""
         features, numbers = inputs
         channels = features.shape[-1]
         own = numbers[:, None, None, self.place : self.place + channels]
-        return features * ops.cast(1.0 + own, features.dtype)
+        return features * ops.cast(self.factor * (1.0 + own), features.dtype)
 
     def compute_output_shape(self, shapes: list[Shape]) -> Shape:
         """That of the features."""
@@ -87,7 +88,7 @@ class ChannelScaling(layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the layer."""
-        return {**super().get_config(), "place": self.place}
+        return {**super().get_config(), "place": self.place, "factor": self.factor}
 
 
 @keras.saving.register_keras_serializable(package="cinesr")

@@ -25,9 +25,7 @@ IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 """What `keras.applications.vgg16.preprocess_input` subtracts."""
 
 
-def build_loss(
-    config: LossConfig, *, scale: int, precision: str = "float32"
-) -> keras.losses.Loss:
+def build_loss(config: LossConfig, *, scale: int, precision: str = "float32") -> keras.losses.Loss:
     """The loss that a configuration names.
 
     Args:

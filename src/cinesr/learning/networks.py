@@ -154,12 +154,13 @@ class _Told:
         """Of the network, beside the image."""
         return [] if self._inputs is None else [self._inputs]
 
-    def scaled(self, features: Any) -> Any:
-        """The features, each channel times its factor."""
+    def scaled(self, features: Any, factor: float = 1.0) -> Any:
+        """The features, each channel times its factor, and all times one more."""
         if self._numbers is None:
-            return features
+            plain = factor == 1.0
+            return features if plain else layers.Rescaling(factor, dtype=self._policy)(features)
         place, self._channels = self._channels, self._channels + features.shape[-1]
-        return ChannelScaling(place, dtype=self._policy)([features, self._numbers])
+        return ChannelScaling(place, factor, dtype=self._policy)([features, self._numbers])
 
 
 def _detail_network(
@@ -171,8 +172,8 @@ def _detail_network(
     padded = EdgePadding(2, dtype="float32")(inputs)
     features = head = DifferenceConvolution(filters, 5, use_bias=False, dtype="float32")(padded)
     for _ in range(config.blocks):
-        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features, told))
-        features = layers.Add(dtype=policy)([features, told.scaled(branch)])
+        branch = told.scaled(block(features, told), factor=RESIDUAL_SCALE)
+        features = layers.Add(dtype=policy)([features, branch])
     features = told.scaled(_linear(filters, 3, policy)(features))
     features = layers.Add(dtype=policy)([features, head])
     detail = _linear(scale * scale, 3, policy, kernel_initializer="zeros")(features)

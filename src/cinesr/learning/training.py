@@ -171,9 +171,7 @@ class TrainingRun:
         self.result = build_network(config.network)
         if config.network.start:
             self.model.set_weights(_first_weights(Path(config.network.start), self.model))
-        loss = build_loss(
-            config.loss, scale=config.network.scale, precision=self.precision
-        )
+        loss = build_loss(config.loss, scale=config.network.scale, precision=self.precision)
         self.model.compile(optimizer=build_optimizer(config.optimisation), loss=loss)
         self.model.optimizer.build(self.model.trainable_variables)
 
