@@ -19,7 +19,7 @@ import dicom_cases
 from cinesr.cli import main
 from cinesr.imaging.files import load, save
 from cinesr.imaging.phantom import make_phantom
-from cinesr.upscaling.catalogue import DEFAULT_MODEL
+from cinesr.upscaling.catalogue import DEFAULT_MODELS
 from model_cases import write_model
 
 CINESR = (sys.executable, "-B", "-c", "from cinesr.cli import main; main()")
@@ -509,7 +509,7 @@ class TestModels:
             "    degradations thesis, kspace",
             "    PSNR         31.00 (thesis), 33.33 (kspace) dB on 3 test people",
         ]
-        assert any(line.startswith(f"* {DEFAULT_MODEL} ") for line in lines)
+        assert any(line.startswith(f"* {DEFAULT_MODELS[2]} ") for line in lines)
         assert str(tmp_path) in result.stderr
         assert cli("models", "--quiet").stderr == ""
         assert cli("models", "--quiet").stdout == result.stdout

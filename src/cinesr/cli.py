@@ -482,14 +482,14 @@ def _described(cine: Cine) -> dict[str, Any]:
 @quiet_option
 def models(as_json: bool, quiet: bool) -> None:
     """List the models at hand: what each is for, and how good it was."""
-    from cinesr.upscaling.catalogue import DEFAULT_MODEL, models, user_models
+    from cinesr.upscaling.catalogue import models, user_models
 
     found = models()
     if as_json:
         click.echo(json.dumps([model.to_dict() for model in found], indent=1))
         return
     for model in found:
-        star = "*" if model.name == DEFAULT_MODEL else " "
+        star = "*" if model.is_default else " "
         click.echo(f"{star} {model.name:24} x{model.scale}")
         for label, text in model.summary().items():
             click.echo(f"    {label:12} {text}")

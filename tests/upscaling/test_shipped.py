@@ -19,7 +19,7 @@ from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import psnr
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.phantom import make_phantom
-from cinesr.upscaling.catalogue import DEFAULT_MODEL, SHIPPED_MODELS, find_model, read_model
+from cinesr.upscaling.catalogue import DEFAULT_MODELS, SHIPPED_MODELS, find_model, read_model
 from cinesr.upscaling.engine import Engine
 
 PINS = Path(__file__).with_name("shipped_psnr.json")
@@ -159,9 +159,9 @@ def test_a_scan_at_its_own_resolution_keeps_its_range(name: str) -> None:
 
 def test_the_default_is_shipped_and_learned_every_degradation() -> None:
     model = find_model()
-    assert model.name == DEFAULT_MODEL
+    assert model.name == DEFAULT_MODELS[2]
     assert model.path.parent == SHIPPED_MODELS
-    assert learned(engine_of(DEFAULT_MODEL)) == list(METHODS)
+    assert learned(engine_of(DEFAULT_MODELS[2])) == list(METHODS)
 
 
 def test_what_ships() -> None:

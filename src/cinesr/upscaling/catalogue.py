@@ -15,9 +15,8 @@ from cinesr.errors import ModelError
 from cinesr.upscaling.runtime import openvino
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
-DEFAULT_MODEL = "fidelity-x2"
-DEFAULT_NAMES = ("fidelity-x2", "fidelity-x4")
-"""For each scale the one that is taken where only the scale is named."""
+DEFAULT_MODELS = {2: "fidelity-x2", 4: "fidelity-x4"}
+"""By scale; the scale follows the scan where neither is named."""
 CARD_KEY = "cinesr"
 CARD_PLACE = ["framework", CARD_KEY]
 """Where the runtime keeps what stands in a file's metadata."""
@@ -66,6 +65,11 @@ class Model:
     def receptive_field(self) -> int:
         """How many input pixels to each side an output pixel depends on."""
         return int(self.card["receptive_field"])
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is taken where no model is named."""
+        return self.name in DEFAULT_MODELS.values()
 
     @property
     def is_told(self) -> bool:
@@ -189,9 +193,9 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
                 f"There is no model of scale {scale}; at hand: {_listing()}.",
                 hint="Train one with network.scale in the configuration, see docs/training.md.",
             )
-        preferred = [model for model in fitting if model.name in DEFAULT_NAMES]
+        preferred = [model for model in fitting if model.name == DEFAULT_MODELS.get(scale)]
         return (preferred or fitting)[0]
-    wanted = str(name or DEFAULT_MODEL)
+    wanted = str(name or DEFAULT_MODELS[2])
     for folder in (SHIPPED_MODELS, user_models()):
         path = folder / f"{wanted}.onnx"
         if path.is_file():

@@ -14,7 +14,7 @@ from cinesr.degradation import BLUR_SIGMA
 from cinesr.imaging.cine import Cine, Derivation
 from cinesr.imaging.files import RECORD, suffix_of
 from cinesr.imaging.history import Step, last_step
-from cinesr.upscaling.catalogue import DEFAULT_MODEL, Model
+from cinesr.upscaling.catalogue import DEFAULT_MODELS, Model
 from cinesr.upscaling.telling import Told
 
 TOLERANCE = 0.1
@@ -96,7 +96,7 @@ def _blur(methods: tuple[str, ...], step: Step | None) -> list[str]:
         return []
     return [
         f"this model inverts a blur (sigma {BLUR_SIGMA:.1f} low-resolution pixels) that a real "
-        f"scan has not; expect overshoot; use {DEFAULT_MODEL} for scans"
+        f"scan has not; expect overshoot; use {' or '.join(DEFAULT_MODELS.values())} for scans"
     ]
 
 

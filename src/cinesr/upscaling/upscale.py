@@ -42,6 +42,9 @@ from cinesr.upscaling.telling import Telling, Told, tell
 SAMPLES = 5
 """So many frames, spread over the cine, are upscaled and checked before anything is written."""
 
+SMALLEST_MM, LARGEST_MM = 0.01, 100
+"""Of an output spacing."""
+
 Image = NDArray[np.float32]
 Place = tuple[int, int]
 Progress = Callable[[int, int], None]
@@ -128,10 +131,10 @@ class Upscaler:
         self.follows_scan = model is None and scale is None
         self.model: Model = find_model(model, scale=scale)
         self.telling = telling or Telling()
-        if spacing_out_mm is not None and not 0.01 <= spacing_out_mm <= 100:
+        if spacing_out_mm is not None and not SMALLEST_MM <= spacing_out_mm <= LARGEST_MM:
             raise UnfitImageError(
                 f"An in-plane spacing of {spacing_out_mm:g} mm was asked for; expected a length "
-                "from 0.01 to 100 mm."
+                f"from {SMALLEST_MM} to {LARGEST_MM} mm."
             )
         self.spacing_out_mm = spacing_out_mm
         self._options: dict[str, Any] = {"threads": threads, "precision": precision}

@@ -26,7 +26,9 @@ from starlette.staticfiles import StaticFiles
 
 from cinesr import __version__
 from cinesr.errors import CinesrError
-from cinesr.upscaling.catalogue import DEFAULT_MODEL, models
+from cinesr.upscaling.catalogue import models
+from cinesr.upscaling.telling import Telling, parse_acquired
+from cinesr.upscaling.upscale import LARGEST_MM, SMALLEST_MM
 from cinesr.viewer.comparing import compare_frame, compare_series, consistency
 from cinesr.viewer.downloads import packed
 from cinesr.viewer.errors import RequestError, not_there
@@ -91,7 +93,8 @@ class Api:
                 {
                     "name": model.name,
                     "scale": model.scale,
-                    "default": model.name == DEFAULT_MODEL,
+                    "default": model.is_default,
+                    "told": model.is_told,
                     "summary": model.summary(),
                     "card": model.card,
                 }
@@ -242,7 +245,8 @@ class Api:
             raise not_there("model", name)
         if series.kind != "input":
             raise RequestError(f"{series.cine.name} was made here; expected an input.")
-        work = partial(upscale_series, self._store, series, self._models[name])
+        wishes = {"telling": _telling(question), "spacing_out_mm": _spacing_out(question)}
+        work = partial(upscale_series, self._store, series, self._models[name], wishes)
         return JSONResponse(
             self._jobs.submit(Job("upscale", (series.id,), name, work)).to_dict(), 201
         )
@@ -254,6 +258,24 @@ class Api:
 
     def _series(self, request: Request) -> Series:
         return self._store.get(request.path_params["id"])
+
+
+def _telling(question: dict[str, Any]) -> Telling:
+    acquired, denoise = question.get("acquired"), question.get("denoise", 1.0)
+    if not isinstance(acquired or "", str) or not isinstance(denoise, int | float):
+        raise RequestError("Expected acquired as text and denoise as a number.")
+    return Telling(parse_acquired(acquired) if acquired else {}, float(denoise))
+
+
+def _spacing_out(question: dict[str, Any]) -> float | None:
+    spacing = question.get("spacing_out_mm")
+    if spacing is None:
+        return None
+    if not isinstance(spacing, int | float) or not SMALLEST_MM <= spacing <= LARGEST_MM:
+        raise RequestError(
+            f"Expected spacing_out_mm as a length from {SMALLEST_MM} to {LARGEST_MM} mm."
+        )
+    return float(spacing)
 
 
 async def _question(request: Request) -> dict[str, Any]:

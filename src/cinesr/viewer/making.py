@@ -35,13 +35,16 @@ BICUBIC_OVERSHOOT = 0.3
 exceeds an image's range by less than this share of it."""
 
 
-def upscale_series(store: Store, parent: Series, model: Model, job: Job) -> str:
+def upscale_series(
+    store: Store, parent: Series, model: Model, wishes: dict[str, Any], job: Job
+) -> str:
     """Runs a model on all frames of a series and lists the result; gives its id.
 
     Args:
         store: In which to list it.
         parent: What to upscale.
         model: Which to use.
+        wishes: Further arguments of `Upscaler`.
         job: That is told of the progress, and may end the work.
 
     Raises:
@@ -49,7 +52,7 @@ def upscale_series(store: Store, parent: Series, model: Model, job: Job) -> str:
         CinesrError: The series is no fit input, or the result failed its checks.
     """
     job.progress(0, parent.cine.shape[0] * parent.cine.shape[1])
-    upscaler = Upscaler(model.path)
+    upscaler = Upscaler(model.path, **wishes)
     source = replace(parent.cine, frames=parent.spool.lazy_frames(before=job.go_on))
     found = upscaler(source, progress=job.progress)
     spool = Spool(store.folder, found.cine.shape, found.cine.dtype)
@@ -113,6 +116,7 @@ def _record(cine: Cine, found: Upscaled, upscaler: Upscaler) -> dict[str, Any]:
                 "name": cine.name,
                 "shape": list(cine.shape),
                 "result_shape": list(found.cine.shape),
+                "told": found.told.to_dict() if found.told else None,
                 "checks": [check.to_dict() for check in found.checks],
                 "notes": list(found.cine.notes),
             }

@@ -36,7 +36,8 @@ export const dropUpload = (id) => ask("DELETE", `api/uploads/${id}`);
 export const closeSeries = (id) => ask("DELETE", `api/series/${id}`);
 export const makeBicubic = (id, scale) => ask("POST", `api/series/${id}/bicubic`, { scale });
 export const nameTruth = (id, truth) => ask("PUT", `api/series/${id}/truth`, { truth });
-export const startJob = (series, model) => ask("POST", "api/jobs", { series, model });
+export const startJob = (series, model, wishes) =>
+  ask("POST", "api/jobs", { series, model, ...wishes });
 export const cancelJob = (id) => ask("POST", `api/jobs/${id}/cancel`);
 export const compareSeries = (reference, candidate) =>
   ask("POST", "api/compare/series", { reference, candidate });

@@ -21,10 +21,19 @@ export function startUpscaleDialog() {
   });
 }
 
+// Pixels up to this size become twice as many by default, coarser ones four times as many.
+const FINE_MM = 2.2;
+
+function usualScale(models) {
+  const { spacing_mm: spacing } = root();
+  const wanted = spacing && Math.min(spacing.row, spacing.column) > FINE_MM ? 4 : 2;
+  return models.find((model) => model.default && model.scale === wanted)?.scale
+    ?? models[0]?.scale;
+}
+
 function show() {
   const models = state.server.models;
-  const preferred = models.find((model) => model.default) ?? models[0];
-  scale ??= preferred?.scale;
+  scale = usualScale(models);
   const scales = [...new Set(models.map((model) => model.scale))].sort((a, b) => a - b);
   byId("scales").replaceChildren(element("legend", {}, "Scale"), ...scales.map((value) =>
     element("label", { class: "chip" },
@@ -86,11 +95,20 @@ function card(model) {
       element("pre", { tabIndex: 0 }, JSON.stringify(model.card, null, 1))));
 }
 
+function wishes() {
+  const [spacing, denoise] = [byId("spacing-out").value, byId("denoise").value];
+  return {
+    spacing_out_mm: spacing === "" ? null : Number(spacing),
+    acquired: byId("acquired").value.trim() || null,
+    denoise: denoise === "" ? 1 : Number(denoise),
+  };
+}
+
 async function start() {
   const model = new FormData(byId("upscale-form")).get("model");
   dialog.close();
   try {
-    await startJob(root().id, model);
+    await startJob(root().id, model, wishes());
     tell(`${model} is in the queue`);
   } catch (error) {
     report(error);
