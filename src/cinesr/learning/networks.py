@@ -24,6 +24,7 @@ from cinesr.learning.layers import (
     EdgePadding,
     NearestConvolution,
     PixelShuffle,
+    Rescaling,
     TransposedConvolution,
     WideConvolution,
 )
@@ -128,7 +129,7 @@ def _detail_network(config: NetworkConfig, policy: str, block: Callable[[Any], A
     padded = EdgePadding(2, dtype="float32")(inputs)
     features = head = DifferenceConvolution(filters, 5, use_bias=False, dtype="float32")(padded)
     for _ in range(config.blocks):
-        branch = layers.Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features))
+        branch = Rescaling(RESIDUAL_SCALE, dtype=policy)(block(features))
         features = layers.Add(dtype=policy)([features, branch])
     features = layers.Add(dtype=policy)([_linear(filters, 3, policy)(features), head])
     detail = _linear(scale * scale, 3, policy, kernel_initializer="zeros")(features)
