@@ -1,10 +1,6 @@
 """Each fast layer is the plain one that it stands for: values, gradients, borders, any backend."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import keras
@@ -21,9 +17,11 @@ from cinesr.learning.layers import (
     MaxPooling,
     NearestConvolution,
     PixelShuffle,
+    Rescaling,
     TransposedConvolution,
     WideConvolution,
 )
+from helpers.backends import repeat_on_torch
 
 Layer = keras.layers.Layer
 Arrays = list[np.ndarray]
@@ -255,6 +253,14 @@ def test_edge_padding_equals_numpy(size: int) -> None:
     assert layer.compute_output_shape((2, None, 4, 1)) == (2, None, 4 + 2 * size, 1)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_rescaling_equals_kerass_own(offset: float) -> None:
+    images = pixels(2, 3, 4, 2)
+    ours, theirs = Rescaling(0.2, offset)(images), plain.Rescaling(0.2, offset)(images)
+    assert array(ours) == pytest.approx(array(theirs), abs=1e-7)
+    assert array(ours) == pytest.approx(0.2 * images + offset, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [
@@ -267,6 +273,7 @@ def test_edge_padding_equals_numpy(size: int) -> None:
         (DifferenceConvolution(6, 3, use_bias=False), (2, None, 2, 6)),
         (TransposedConvolution(6, 4, strides=2, padding="same"), (2, None, 8, 6)),
         (BatchNormalization(), (2, None, 4, 4)),
+        (Rescaling(0.2), (2, None, 4, 4)),
     ],
     ids=lambda it: type(it).__name__,
 )
@@ -280,16 +287,4 @@ def test_layers_tell_their_shape_and_are_rebuilt_from_their_configuration(
 
 
 def test_all_of_this_holds_on_torch() -> None:
-    if os.environ.get("KERAS_BACKEND") == "torch":
-        pytest.skip("this is the run on torch")
-    if find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert " passed" in result.stdout
+    repeat_on_torch(__file__)

@@ -8,6 +8,7 @@ import pytest
 
 from cinesr.learning.config import OptimisationConfig
 from cinesr.learning.optimizers import SMALLEST_MATRIX, ConvolutionMuon, build_optimizer
+from helpers.backends import repeat_on_torch
 
 KERNEL = (3, 3, 16, 24)
 
@@ -87,7 +88,7 @@ def test_the_configuration_decides(name: str, kind: type) -> None:
         ema=0.9,
     )
     optimizer = build_optimizer(plan)
-    assert type(optimizer) is kind
+    assert isinstance(optimizer, kind)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
     assert not optimizer.weight_decay
     schedule = optimizer._learning_rate
@@ -121,3 +122,7 @@ def test_the_average_follows_the_weights(name: str) -> None:
     average = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
     found = keras.ops.convert_to_numpy(optimizer._model_variables_moving_average[0])
     assert np.asarray(found) == pytest.approx(average, abs=1e-6)
+
+
+def test_all_of_this_holds_on_torch() -> None:
+    repeat_on_torch(__file__)

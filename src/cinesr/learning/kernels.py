@@ -21,6 +21,24 @@ def on_torch() -> bool:
     return bool(keras.backend.backend() == "torch")
 
 
+def pad_edges(inputs: Any, size: int) -> Any:
+    """Repeats the outermost pixels on every side.
+
+    Args:
+        inputs: (batch, row, column, channel).
+        size: How often.
+    """
+    if on_torch():
+        from torch.nn.functional import pad
+
+        return pad(inputs.permute(0, 3, 1, 2), [size] * 4, "replicate").permute(0, 2, 3, 1)
+    for axis in (1, 2):
+        first = ops.take(inputs, [0] * size, axis=axis)
+        last = ops.take(inputs, [ops.shape(inputs)[axis] - 1] * size, axis=axis)
+        inputs = ops.concatenate([first, inputs, last], axis=axis)
+    return inputs
+
+
 def convolve(inputs: Any, kernel: Any, bias: Any, *, same: bool) -> Any:
     """A convolution with stride 1.
 

@@ -13,7 +13,14 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from cinesr.learning.kernels import batch_norm, convolve, convolve_transposed, max_pool
+from cinesr.learning.kernels import (
+    batch_norm,
+    convolve,
+    convolve_transposed,
+    max_pool,
+    on_torch,
+    pad_edges,
+)
 from cinesr.learning.rewriting import nearest_taps
 
 Shape = tuple[int | None, ...]
@@ -38,11 +45,7 @@ class EdgePadding(layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to the same with 2 * size more rows and columns."""
-        for axis in (1, 2):
-            first = ops.take(inputs, [0] * self.size, axis=axis)
-            last = ops.take(inputs, [ops.shape(inputs)[axis] - 1] * self.size, axis=axis)
-            inputs = ops.concatenate([first, inputs, last], axis=axis)
-        return inputs
+        return pad_edges(inputs, self.size)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         """Grows rows and columns where they are known."""
@@ -161,6 +164,17 @@ class MaxPooling(layers.MaxPooling2D):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to half the rows and columns."""
         return max_pool(inputs)
+
+
+@keras.saving.register_keras_serializable(package="cinesr")
+class Rescaling(layers.Rescaling):  # type: ignore[misc]
+    """`keras.layers.Rescaling` by one number, faster on torch."""
+
+    def call(self, inputs: Any) -> Any:
+        """Any shape, to the same."""
+        if on_torch() and not self.offset:
+            return inputs * self.scale
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable(package="cinesr")

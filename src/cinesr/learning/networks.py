@@ -26,6 +26,7 @@ from cinesr.learning.layers import (
     EdgePadding,
     NearestConvolution,
     PixelShuffle,
+    Rescaling,
     TransposedConvolution,
     WideConvolution,
 )
@@ -158,7 +159,7 @@ class _Told:
         """The features, each channel times its factor, and all times one more."""
         if self._numbers is None:
             plain = factor == 1.0
-            return features if plain else layers.Rescaling(factor, dtype=self._policy)(features)
+            return features if plain else Rescaling(factor, dtype=self._policy)(features)
         place, self._channels = self._channels, self._channels + features.shape[-1]
         return ChannelScaling(place, factor, dtype=self._policy)([features, self._numbers])
 

@@ -41,6 +41,7 @@ from cinesr.learning.networks import build_network, multiply_adds
 from cinesr.learning.optimizers import build_optimizer
 from cinesr.learning.pace import Pace, PaceMeter
 from cinesr.learning.prefetch import Prefetcher, one_blas_thread
+from cinesr.learning.recorded import quick_to_train
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -166,13 +167,14 @@ class TrainingRun:
         self.precision = fast_precision(config.optimisation.precision)
         self.history: list[Row] = []
         keras.utils.set_random_seed(config.seed)
-        self.model = build_network(config.network, precision=self.precision)
+        self.model = quick_to_train(build_network(config.network, precision=self.precision))
         # What is validated, saved and exported is in float32, whatever the training multiplies in.
         self.result = build_network(config.network)
         if config.network.start:
             self.model.set_weights(_first_weights(Path(config.network.start), self.model))
         loss = build_loss(config.loss, scale=config.network.scale, precision=self.precision)
-        self.model.compile(optimizer=build_optimizer(config.optimisation), loss=loss)
+        optimizer = build_optimizer(config.optimisation, precision=self.precision)
+        self.model.compile(optimizer=optimizer, loss=loss)
         self.model.optimizer.build(self.model.trainable_variables)
 
     def fit(self, folder: Path) -> None:
