@@ -115,10 +115,12 @@ def test_a_scale_alone_chooses_a_model(folder: Path) -> None:
 
 
 def test_the_default_is_chosen_before_others_of_its_scale(folder: Path) -> None:
-    for name in ("aaa", catalogue.DEFAULT_MODEL):
-        write_model(folder / f"{name}.onnx")
-    assert find_model(scale=4).name == catalogue.DEFAULT_MODEL
-    assert find_model().name == catalogue.DEFAULT_MODEL
+    for scale, name in catalogue.DEFAULT_MODELS.items():
+        write_model(folder / f"aaa-x{scale}.onnx", scale=scale)
+        assert find_model(scale=scale).name == name
+        assert find_model(name).is_default
+        assert not find_model(f"aaa-x{scale}").is_default
+    assert find_model().name == catalogue.DEFAULT_MODELS[2]
 
 
 @pytest.mark.parametrize("name", ["a-x2", "path"])
@@ -168,7 +170,7 @@ def test_cards_that_say_too_little_are_refused(tmp_path: Path, says, lacking: st
 
 def test_a_model_with_another_input_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", input_name="image")
-    with pytest.raises(ModelError, match=r"m\.onnx: its one input is not named 'low'"):
+    with pytest.raises(ModelError, match=r"m\.onnx: its inputs are image; expected low, or that and told"):
         read_model(path)
 
 

@@ -213,6 +213,79 @@ def itk_corners(path: Path) -> np.ndarray:
     )
 
 
+class TestOutputSpacing:
+    @pytest.mark.parametrize("spacing", [0.25, 0.4, 1.0, 2.5])
+    def test_pixels_are_of_that_size_and_the_middle_stays(
+        self, bicubic: Path, spacing: float
+    ) -> None:
+        cine = beating(phases=1)
+        result = Upscaler(bicubic, threads=1, spacing_out_mm=spacing)(cine).cine
+        assert result.geometry.spacing_mm[:2] == (spacing, spacing)
+        _, _, rows, columns = result.shape
+        # The field of view is that of the input, to half a pixel on either side.
+        assert abs(rows * spacing - 34 * 1.7) <= spacing / 2
+        assert abs(columns * spacing - 27 * 1.3) <= spacing / 2
+        middles = [it.geometry.edges_mm(*it.shape[2:]).mean(axis=1) for it in (cine, result)]
+        assert middles[1] == pytest.approx(middles[0], abs=1e-9)
+
+    def test_the_picture_lies_where_the_geometry_says(self, bicubic: Path) -> None:
+        """A wave over millimetres is the same wave on either grid."""
+        wide = beating(phases=1, slices=1, rows=48, columns=60)
+
+        def wave(cine: Cine) -> np.ndarray:
+            _, _, rows, columns = cine.shape
+            column, row = np.meshgrid(np.arange(columns), np.arange(rows))
+            index = np.stack([column, row, 0 * row, 0 * row + 1]).reshape(4, -1)
+            place = (cine.geometry.affine() @ index)[:3]
+            along = cine.geometry.directions[:, :2].T @ place
+            phase = 2 * np.pi * (along / np.array([[31.0], [23.0]])).sum(axis=0)
+            return (1500 + 900 * np.sin(phase)).reshape(rows, columns)
+
+        cine = replace(wide, frames=wave(wide)[None, None].astype(np.float32), value_range=None)
+        result = Upscaler(bicubic, threads=1, spacing_out_mm=0.9)(cine).cine
+        found = result.frame(0, 0)
+        inside = np.s_[8:-8, 8:-8]
+        assert found[inside] == pytest.approx(wave(result)[inside], abs=6.0)
+
+    def test_it_goes_through_files_and_is_recorded(self, bicubic: Path, tmp_path: Path) -> None:
+        save(beating(), tmp_path / "a.nii.gz")
+        upscaler = Upscaler(bicubic, threads=1, spacing_out_mm=0.7)
+        record = upscale_path(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", upscaler)
+        assert record["spacing_out_mm"] == 0.7
+        (series,) = record["series"]
+        assert series["result_spacing_mm"] == {"row": 0.7, "column": 0.7, "slice": 8.0}
+        result = load(tmp_path / "b.nii.gz")
+        assert result.geometry.spacing_mm[:2] == pytest.approx((0.7, 0.7), abs=1e-6)
+        expected = upscaler(beating()).cine.geometry
+        assert result.geometry.is_close(expected, tolerance_mm=1e-4)
+
+    @pytest.mark.parametrize("spacing", [0.0, -1.0, 200.0, float("nan")])
+    def test_what_is_no_length_is_refused(self, bicubic: Path, spacing: float) -> None:
+        with pytest.raises(UnfitImageError, match="expected a length from"):
+            Upscaler(bicubic, spacing_out_mm=spacing)
+
+    def test_a_picture_of_unknown_spacing_cannot_get_one(self, bicubic: Path) -> None:
+        cine = beating(slices=1, geometry=Geometry.assumed())
+        with pytest.raises(UnfitImageError, match="does not say its own"):
+            Upscaler(bicubic, threads=1, spacing_out_mm=0.5)(cine)
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "scale"), [(0.8, 2), (2.2, 2), (2.3, 4), (None, 2)], ids=str
+)
+def test_the_scale_follows_the_scan_where_nobody_names_it(
+    spacing_mm: float | None, scale: int
+) -> None:
+    geometry = Geometry.assumed(slices=2)
+    if spacing_mm is not None:
+        geometry = geometry.with_in_plane_spacing(spacing_mm, spacing_mm + 1)
+    cine = beating(phases=1, geometry=geometry)
+    upscaler = Upscaler(threads=1)
+    assert upscaler.suited(cine).model.name == f"fidelity-x{scale}"
+    assert upscaler(cine).cine.shape[2:] == (34 * scale, 27 * scale)
+    assert Upscaler(scale=4, threads=1).suited(cine).model.name == "fidelity-x4"
+
+
 class TestChecks:
     @pytest.mark.parametrize(
         ("kind", "words"),
@@ -439,20 +512,20 @@ def test_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert default_output(tmp_path / "b.NII.GZ", 2).name == "b_x2.nii.gz"
     assert default_output(tmp_path / "b.zip", 2).name == "b_x2"
     assert default_output(tmp_path / "IM_1", 2).name == "IM_1_x2"
-    assert output_paths([one], out, 4) == [out]
-    assert output_paths([one, two], None, 4) == [
+    assert output_paths([one], out, [4]) == [out]
+    assert output_paths([one, two], None, [4, 4]) == [
         tmp_path / "p1" / "scan_x4",
         tmp_path / "p2" / "scan_x4",
     ]
-    assert output_paths([one, other], out, 4) == [out / "scan_x4", out / "p3_x4"]
-    assert output_paths([one, two, other], out, 4) == [
+    assert output_paths([one, other], out, [4, 4]) == [out / "scan_x4", out / "p3_x4"]
+    assert output_paths([one, two, other], out, [4, 4, 4]) == [
         out / "p1" / "scan_x4",
         out / "p2" / "scan_x4",
         out / "p3_x4",
     ]
     monkeypatch.chdir(tmp_path / "p1")
     relative = [Path("scan"), Path("../p2/scan")]
-    assert output_paths(relative, Path("out"), 4) == [
+    assert output_paths(relative, Path("out"), [4, 4]) == [
         Path("out/p1/scan_x4"),
         Path("out/p2/scan_x4"),
     ]

@@ -69,9 +69,42 @@ def downloaded(page, series, folder):
 def test_the_models_are_told(page):
     models = {model["name"]: model for model in page.state()["models"]}
     assert models["twice"]["scale"] == 2
-    (default,) = [model for model in models.values() if model["default"]]
-    assert default["card"]["name"] == default["name"]
-    assert "PSNR" in default["summary"]
+    defaults = [model for model in models.values() if model["default"]]
+    assert sorted(model["scale"] for model in defaults) == [2, 4]
+    for default in defaults:
+        assert default["card"]["name"] == default["name"]
+        assert "PSNR" in default["summary"]
+
+
+def test_an_output_spacing_and_an_acquisition_may_be_told(page, opened, scans, tmp_path):
+    source = opened(scans / "low.nii.gz")
+    question = {"series": source["id"], "model": "fidelity-x2", "spacing_out_mm": 1.5}
+    question |= {"acquired": "keep=0.8,0.7,noise=0.02", "denoise": 0.5}
+    job = page.finished(page.post("api/jobs", question).json())
+    assert job["state"] == "done", job
+    (result,) = [each for each in page.state()["series"] if each["id"] == job["result"]]
+    assert (result["spacing_mm"]["row"], result["spacing_mm"]["column"]) == (1.5, 1.5)
+    assert "Told: keep 0.80,0.70" in result["derivation"]
+    assert "noise 0.0100 (user, pixels)" in result["derivation"]
+    path = downloaded(page, result, tmp_path)
+    assert load(path).geometry.spacing_mm[:2] == pytest.approx((1.5, 1.5), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"spacing_out_mm": 0}, "spacing_out_mm as a length"),
+        ({"spacing_out_mm": "wide"}, "spacing_out_mm as a length"),
+        ({"acquired": "keep=7"}, "share of k-space"),
+        ({"acquired": 7}, "acquired as text"),
+        ({"denoise": 2}, "a share from 0 to 1"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused_at_once(page, opened, scans, wish, words):
+    source = opened(scans / "low.nii.gz")
+    answer = page.post("api/jobs", {"series": source["id"], "model": "fidelity-x2", **wish})
+    assert answer.status_code == 400
+    assert words in answer.text
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64", "int32"])
