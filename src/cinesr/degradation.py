@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from cinesr.errors import UnfitImageError
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.filters import gaussian_taps
+from cinesr.imaging.padding import filled, shrunk_back
 
 SCALES = range(2, 9)
 BLUR_SIGMA = 1.0
@@ -240,13 +241,13 @@ def degrade(
     zero = min(0.0, rule.minimum)
 
     def read(time_index: int, slice_index: int) -> NDArray[Any]:
-        frame = cine.frame(time_index, slice_index)[:rows, :columns].astype(np.float64)
-        low = recipe.apply(frame)
+        frame = cine.frame(time_index, slice_index)[:rows, :columns]
+        low = recipe.apply(filled(frame, cine.padding, empty=zero).astype(np.float64))
         if noise > 0:
             generator = np.random.default_rng([seed, time_index, slice_index])
             sigma = noise * (rule.high - rule.low)
             low = zero + add_rician_noise(low - zero, sigma=sigma, generator=generator)
-        return cine.to_stored(low, lowest=zero)
+        return shrunk_back(cine.to_stored(low, lowest=zero), frame, cine.padding)
 
     words = f"cinesr {__version__}: {method} degradation, scale {scale}, noise {noise:g}"
     frames = LazyFrames((time, slices, rows // scale, columns // scale), cine.dtype, read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.dicom_aside import Aside, spaced, without_other_kinds
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
-from cinesr.imaging.dicom_frames import DicomSource, StoredFrame, read_frames, read_pixels
+from cinesr.imaging.dicom_frames import (
+    DicomSource,
+    StoredFrame,
+    padding_of,
+    read_frames,
+    read_pixels,
+)
 from cinesr.imaging.dicom_sorting import sort_frames
 from cinesr.imaging.dicom_stacks import Stack, geometry_of, holes_in, times_ms_of
 from cinesr.imaging.dicom_writer import write
+from cinesr.imaging.padding import Padding
 
 __all__ = ["DicomSource", "describe", "is_dicom", "read", "write"]
 
@@ -140,13 +148,18 @@ def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
     every = [frame for plane in stack.planes for frame in plane]
     is_rescaled = len({frame.slope_intercept for frame in every}) > 1
     bits = max(int(frame.file.header.BitsStored) for frame in every)
-    source = DicomSource(by_phase, bits, is_rescaled)
+    paddings = {padding_of(frame.file) for frame in every}
+    padding = paddings.pop() if len(paddings) == 1 else None
+    source = DicomSource(by_phase, bits, is_rescaled, padding)
     ends = np.asarray(source.stored_range, dtype=np.float64)
     if is_rescaled:
         scaled = np.array(
             [ends * frame.slope_intercept[0] + frame.slope_intercept[1] for frame in every]
         )
         ends = np.array([scaled.min(), scaled.max()])
+        if padding:
+            # One value below all others, as the padding of each frame has another real value.
+            source = replace(source, rescaled_padding=float(np.float32(np.floor(ends[0]) - 1)))
 
     def frame_at(time: int, slice_index: int) -> NDArray[Any]:
         frame = by_phase[time][slice_index]
@@ -154,7 +167,10 @@ def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
         if not is_rescaled:
             return stored
         slope, intercept = frame.slope_intercept
-        return np.asarray(stored * slope + intercept, dtype=np.float32)
+        rescaled = np.asarray(stored * slope + intercept, dtype=np.float32)
+        if padding:
+            rescaled[padding.mask(stored)] = source.rescaled_padding
+        return rescaled
 
     shape = (len(by_phase), len(stack.planes), *stack.first.rows_columns)
     geometry = geometry_of(stack)
@@ -166,6 +182,9 @@ def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
         name=name,
         value_range=(float(ends[0]), float(ends[1])),
         notes=(*notes, *stack.notes, *holes_in(geometry), *_passed_over(every)),
+        padding=Padding(source.rescaled_padding, source.rescaled_padding)
+        if padding and is_rescaled
+        else padding,
     )
 
 

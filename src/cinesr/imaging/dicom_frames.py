@@ -26,6 +26,7 @@ from cinesr.imaging.dicom_files import (
 )
 from cinesr.imaging.dicom_kinds import kind_of
 from cinesr.imaging.dicom_values import seconds_of, text_of
+from cinesr.imaging.padding import Padding
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,15 @@ class DicomSource:
         bits_stored: Of every frame that is written.
         is_rescaled: Whether the cine holds rescaled values, because the slope or intercept differs
             between its frames, rather than the stored ones.
+        padding: Of the stored values; None where the files name none.
+        rescaled_padding: What stands for it in a cine of rescaled values.
     """
 
     frames: tuple[tuple[StoredFrame, ...], ...]
     bits_stored: int
     is_rescaled: bool
+    padding: Padding | None = None
+    rescaled_padding: float = math.nan
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -316,6 +321,21 @@ def read_pixels(frame: StoredFrame) -> NDArray[Any]:
         values = values[..., 0]
     values = np.ascontiguousarray(values, dtype=stored.dtype)
     return _stored_bits(values, stored) if is_plain else values
+
+
+def padding_of(stored: StoredFile) -> Padding | None:
+    """PixelPaddingValue, up to PixelPaddingRangeLimit, as the pixels hold it."""
+    value, limit = (stored.header.get(f"PixelPadding{end}") for end in ("Value", "RangeLimit"))
+    if value is None or value == "":
+        return None
+    bits = int(stored.header.BitsStored)
+    ends = []
+    for end in (value, value if limit is None or limit == "" else limit):
+        # Some scanners write the two's complement of a signed value as an unsigned one.
+        within = int(end) % 2**bits
+        is_negative = stored.dtype.kind == "i" and within >= 2 ** (bits - 1)
+        ends.append(within - 2**bits * is_negative)
+    return Padding(min(ends), max(ends))
 
 
 def _stored_bits(values: NDArray[Any], stored: StoredFile) -> NDArray[Any]:

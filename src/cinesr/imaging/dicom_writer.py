@@ -167,6 +167,8 @@ def _to_stored(
     if source.is_rescaled:
         slope, intercept = place.slope_intercept
         values = (np.asarray(frame, dtype=np.float64) - intercept) / slope
+        if source.padding:
+            values[frame == source.rescaled_padding] = source.padding.low
     if values.dtype.kind == "f":
         values = np.rint(values)
     little_endian = source.dtype.newbyteorder("<")

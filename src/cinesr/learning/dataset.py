@@ -16,6 +16,7 @@ from cinesr.degradation import Degradation
 from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import open_cines, staged, suffix_of
+from cinesr.imaging.padding import filled
 from cinesr.learning.config import DataConfig, TrainingConfig
 
 Image = NDArray[np.float32]
@@ -222,7 +223,8 @@ def _read_slices(path: Path, config: TrainingConfig) -> Iterator[tuple[Image, li
         known = list(cine.geometry.spacing_mm[:2]) if cine.geometry.is_known else []
         for time, place in np.ndindex(cine.shape[0], cine.shape[1]):
             if seen in wanted:
-                yield rule.apply(cine.frame(time, place)[:rows, :columns]), known
+                frame = filled(cine.frame(time, place), cine.padding, empty=rule.low)
+                yield rule.apply(frame[:rows, :columns]), known
             seen += 1
 
 

@@ -29,6 +29,7 @@ from cinesr.imaging.files import (
     staged_result,
     suffix_of,
 )
+from cinesr.imaging.padding import filled, put_back
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
 from cinesr.upscaling.coverage import not_covered, recorded_result
@@ -163,8 +164,9 @@ class Upscaler:
             refuse_failed(checks, name=cine.name)
         known = dict(zip(places, outputs, strict=True))
 
-        def compute(prepared: tuple[Place, Image]) -> Image:
-            return known.pop(prepared[0]) if prepared[0] in known else job.compute(prepared)
+        def compute(prepared: tuple[Place, Image]) -> tuple[Place, Image]:
+            place = prepared[0]
+            return place, known.pop(place) if place in known else job.compute(prepared)
 
         def read(time_index: int, slice_index: int) -> NDArray[Any]:
             return job.restore(compute(job.prepare((time_index, slice_index))))
@@ -210,7 +212,8 @@ class _Job:
 
     def prepare(self, place: Place) -> tuple[Place, Image]:
         with self._watch.stage("read"):
-            return place, self._rule.apply(self._cine.frame(*place))
+            frame = filled(self._cine.frame(*place), self._cine.padding, empty=self._rule.low)
+            return place, self._rule.apply(frame)
 
     def compute(self, prepared: tuple[Place, Image]) -> Image:
         place, low = prepared
@@ -220,9 +223,13 @@ class _Job:
             check_frame(high, highest=self._highest, name=self._cine.name, place=place)
         return high
 
-    def restore(self, high: Image) -> NDArray[Any]:
+    def restore(self, computed: tuple[Place, Image]) -> NDArray[Any]:
+        place, high = computed
         with self._watch.stage("restore"):
-            return self._cine.to_stored(self._rule.invert(high), lowest=self._lowest)
+            stored = self._cine.to_stored(self._rule.invert(high), lowest=self._lowest)
+            if self._cine.padding is None:
+                return stored
+            return put_back(stored, self._cine.frame(*place), self._cine.padding)
 
 
 def _spread(times: int, slices: int) -> list[Place]:
