@@ -4,6 +4,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels import compress
-from pydicom.pixels.decoders.base import Decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import (
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -613,3 +616,19 @@ def test_real_scans(scd):
     triggers = np.array([[f.trigger_ms for f in row] for row in cine.source.frames])
     assert (np.diff(triggers, axis=0) > 0).all()
     assert np.diff(cine.times_ms).min() > 30
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL])
+def test_the_extra_codecs_decodes_high_throughput_jpeg_2000(syntax):
+    pytest.importorskip("openjpeg", reason="the extra codecs is not installed")
+    with pyproject().open("rb") as file:
+        extra = tomllib.load(file)["project"]["optional-dependencies"]["codecs"]
+    names = {re.split("[^a-z-]", each)[0] for each in extra}
+    decoder = get_decoder(syntax)
+    assert decoder.is_available
+    # pydicom asks for both: the plugin alone is never used.
+    assert {"pylibjpeg", "pylibjpeg-openjpeg"} <= names
+
+
+def pyproject() -> Path:
+    return Path(__file__).parents[2] / "pyproject.toml"

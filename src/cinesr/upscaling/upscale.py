@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cinesr import __version__
 from cinesr.errors import OutputError
+from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.files import (
     RECORD,
@@ -300,7 +301,7 @@ def output_paths(sources: Sequence[Path], output: Path | None, scale: int) -> li
 
 def _scaled_name(name: str, scale: int, suffix: str) -> str:
     own = suffix_of(name)
-    stem = name[: -len(own)] if own else name.removesuffix(".zip")
+    stem = name[: -len(own)] if own else stem_of(name)
     return f"{stem}_x{scale}{suffix}"
 
 
@@ -316,7 +317,7 @@ def upscale_path(
     """Upscales what is at a path, and leaves the result, a record of the run and a preview.
 
     Args:
-        source: A file, folder or zip in any readable format.
+        source: A file, folder or archive in any readable format.
         output: A file, beside which `<stem>.run.json` and `<stem>.preview.png` are written; or a
             folder, which then holds `run.json`, `preview.png` and the results.
         upscaler: With the model.
