@@ -36,6 +36,7 @@ from cinesr.errors import UnfitImageError
 from cinesr.imaging.acquisition import Acquisition, measured
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.filters import gaussian_taps
+from cinesr.imaging.padding import filled, shrunk_back
 
 SCALES = range(2, 9)
 BLUR_SIGMA = 1.0
@@ -385,10 +386,11 @@ def degrade(
     zero = min(0.0, rule.minimum)
 
     def read(time_index: int, slice_index: int) -> NDArray[Any]:
-        frame = cine.frame(time_index, slice_index)[:rows, :columns].astype(np.float64) - zero
+        frame = cine.frame(time_index, slice_index)[:rows, :columns]
+        high = filled(frame, cine.padding, empty=zero).astype(np.float64) - zero
         generator = np.random.default_rng([recipe.seed, time_index, slice_index])
-        low = recipe.measure(frame, generator=generator, range_=rule.high - rule.low)
-        return cine.to_stored(low + zero, lowest=zero)
+        low = recipe.measure(high, generator=generator, range_=rule.high - rule.low)
+        return shrunk_back(cine.to_stored(low + zero, lowest=zero), frame, cine.padding)
 
     frames = LazyFrames((time, slices, rows // scale, columns // scale), cine.dtype, read)
     return cine.with_frames(

@@ -4,6 +4,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels import compress
-from pydicom.pixels.decoders.base import Decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import (
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -32,7 +35,8 @@ from cinesr.imaging import dicom
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.dicom_files import BROKEN_FILE
 from cinesr.imaging.dicom_frames import read_frames, read_pixels
-from cinesr.imaging.dicom_sorting import geometry_of, sort_frames, times_ms_of
+from cinesr.imaging.dicom_sorting import sort_frames
+from cinesr.imaging.dicom_stacks import geometry_of, times_ms_of
 from dicom_cases import (
     COLUMN_AXIS,
     FIRST_TRIGGER,
@@ -117,7 +121,7 @@ class TestSorting:
 
     def test_equal_trigger_times_go_by_instance_number_and_are_noted(self, tmp_path):
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
-            dataset.TriggerTime = FIRST_TRIGGER + PHASE_STEP * (phase // 2)
+            dataset.TriggerTime = FIRST_TRIGGER + PHASE_STEP * max(phase, 1)
             dataset.InstanceNumber = phase
 
         cine = read_one(write_cine_series(tmp_path, change=change))
@@ -474,11 +478,13 @@ class TestBadInput:
         with pytest.raises(UnreadableFileError, match=r"zz\.dcm: this is not a DICOM file"):
             read(tmp_path)
 
-    def test_mixed_sizes_in_one_series_name_two_files(self, tmp_path):
-        write_cine_series(tmp_path / "a", slices=1, phases=1)
+    def test_mixed_sizes_in_one_series_come_apart_and_are_named(self, tmp_path):
+        write_cine_series(tmp_path / "a", slices=1)
         write_cine_series(tmp_path / "b", slices=1, phases=1, columns=30)
-        with pytest.raises(UnfitImageError, match=r"a.7_1\.dcm is 20x24 .*b.7_1\.dcm is 20x30"):
-            read(tmp_path)
+        first, second = read(tmp_path)
+        assert_sorted(first, slices=1)
+        assert second.shape == (1, 1, 20, 30)
+        assert all("2 sizes, 24x20, 30x20" in " ".join(each.notes) for each in (first, second))
 
     def test_named_spacing_is_used_only_where_none_is_stored(self, tmp_path):
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
@@ -610,3 +616,19 @@ def test_real_scans(scd):
     triggers = np.array([[f.trigger_ms for f in row] for row in cine.source.frames])
     assert (np.diff(triggers, axis=0) > 0).all()
     assert np.diff(cine.times_ms).min() > 30
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL])
+def test_the_extra_codecs_decodes_high_throughput_jpeg_2000(syntax):
+    pytest.importorskip("openjpeg", reason="the extra codecs is not installed")
+    with pyproject().open("rb") as file:
+        extra = tomllib.load(file)["project"]["optional-dependencies"]["codecs"]
+    names = {re.split("[^a-z-]", each)[0] for each in extra}
+    decoder = get_decoder(syntax)
+    assert decoder.is_available
+    # pydicom asks for both: the plugin alone is never used.
+    assert {"pylibjpeg", "pylibjpeg-openjpeg"} <= names
+
+
+def pyproject() -> Path:
+    return Path(__file__).parents[2] / "pyproject.toml"

@@ -224,9 +224,14 @@ class TestLoading:
             load_slices(find_people(tmp_path), ("small",), config=config)
 
     def test_an_unreadable_person_is_named(self, tmp_path: Path, tiny: Tiny) -> None:
+        (tmp_path / "P1.nii").write_text("no scan")
+        with pytest.raises(UnreadableFileError, match=r"P1\.nii is not a whole NIfTI file"):
+            load_slices(find_people(tmp_path), ("P1",), config=tiny())
+
+    def test_what_is_no_scan_is_no_person(self, tmp_path: Path) -> None:
         (tmp_path / "README.txt").write_text("no scan")
-        with pytest.raises(UnreadableFileError, match=r"README\.txt is of no kind"):
-            load_slices(find_people(tmp_path), ("README.txt",), config=tiny())
+        with pytest.raises(UnreadableFileError, match=r"holds no scan, only README\.txt; expected"):
+            find_people(tmp_path)
 
     def test_scans_of_a_person_in_several_folders_are_all_read(
         self, tmp_path: Path, tiny: Tiny

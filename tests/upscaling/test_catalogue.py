@@ -170,7 +170,9 @@ def test_cards_that_say_too_little_are_refused(tmp_path: Path, says, lacking: st
 
 def test_a_model_with_another_input_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", input_name="image")
-    with pytest.raises(ModelError, match=r"m\.onnx: its inputs are image; expected low, or that and told"):
+    with pytest.raises(
+        ModelError, match=r"m\.onnx: its inputs are image; expected low, or that and told"
+    ):
         read_model(path)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from cinesr.errors import UnfitImageError
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.padding import Padding, without_padding
 
 Frame = NDArray[Any]
 
@@ -96,6 +97,8 @@ class Cine:
             dtype holds). Taken from the dtype where not given.
         derivation: How the image was made, where it is not an original.
         notes: What was noticed while reading: what was dropped, joined or assumed.
+        padding: Stored values that fill the rectangle and are no picture; None where the file names
+            none.
     """
 
     frames: NDArray[Any] | LazyFrames
@@ -106,6 +109,7 @@ class Cine:
     value_range: tuple[float, float] | None = None
     derivation: Derivation | None = None
     notes: tuple[str, ...] = ()
+    padding: Padding | None = None
 
     def __post_init__(self) -> None:
         if len(self.frames.shape) != 4:
@@ -226,12 +230,16 @@ class IntensityRule:
         minimum, maximum, high = np.inf, -np.inf, -np.inf
         for time, slice_index, frame in cine.iter_frames():
             cine.require_finite(frame, time, slice_index)
+            frame = without_padding(frame, cine.padding)
+            if not frame.size:
+                continue
             minimum = min(minimum, float(frame.min()))
             maximum = max(maximum, float(frame.max()))
             high = max(high, float(np.percentile(frame, cls.PERCENTILE)))
         if maximum <= minimum:
+            value = f"{minimum:g}" if np.isfinite(minimum) else "padding"
             raise UnfitImageError(
-                f"{cine.name}: every pixel of the image is {minimum:g}; expected a picture.",
+                f"{cine.name}: every pixel of the image is {value}; expected a picture.",
                 hint="Check that the export of the scan was complete.",
             )
         if high <= minimum:

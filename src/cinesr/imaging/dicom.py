@@ -6,7 +6,7 @@ The attributes are those of DICOM PS3.3, C.7.6.2 (Image Plane), C.8.3 (MR) and C
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +17,32 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
+from cinesr.imaging.dicom_aside import Aside, spaced, without_other_kinds
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
-from cinesr.imaging.dicom_frames import DicomSource, StoredFrame, read_frames, read_pixels
-from cinesr.imaging.dicom_sorting import Stack, geometry_of, sort_frames, times_ms_of
+from cinesr.imaging.dicom_frames import (
+    DicomSource,
+    StoredFrame,
+    padding_of,
+    read_frames,
+    read_pixels,
+)
+from cinesr.imaging.dicom_sorting import sort_frames
+from cinesr.imaging.dicom_stacks import Stack, geometry_of, holes_in, times_ms_of
 from cinesr.imaging.dicom_writer import write
+from cinesr.imaging.padding import Padding
 
 __all__ = ["DicomSource", "describe", "is_dicom", "read", "write"]
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+MOST_NOTES = 10
 
 
 def read(paths: Sequence[Path], *, spacing_mm: tuple[float, float] | None = None) -> list[Cine]:
     """Reads all cines that some DICOM files hold; pixels stay in the files until asked for.
 
-    Frames are grouped by series, grid and plane. Planes go along the slice normal; the frames of a
-    plane by trigger time, then temporal position, then instance number.
+    Frames are grouped by series, kind, grid, plane and acquisition. Planes go along the slice
+    normal; the frames of a plane by trigger time, or by what else says when they were taken. What
+    is no grey MR picture is left aside where others are, and named in the notes of every cine.
 
     Args:
         paths: The files of one input, in any order.
@@ -40,18 +51,22 @@ def read(paths: Sequence[Path], *, spacing_mm: tuple[float, float] | None = None
     Raises:
         UnreadableFileError: A file is not DICOM, broken, or without pixels, or none holds an image.
         MissingCodecError: No decoder for the compression is installed.
-        UnfitImageError: Colour, mixed sizes in one series, or no PixelSpacing.
+        UnfitImageError: Nothing but colour, labels or the like, or no PixelSpacing.
     """
-    notes: list[str] = []
-    frames = [_with_spacing(frame, spacing_mm) for frame in _unique_frames(paths, notes)]
+    aside = Aside()
+    frames = spaced(_unique_frames(paths, aside), aside, spacing_mm)
     if not frames:
+        if aside.first_error:
+            raise aside.first_error
         where = f"{paths[0].parent}" if paths else "the input"
+        said = " ".join(aside.notes())
         raise UnreadableFileError(
-            f"{where}: none of {len(paths)} files holds a DICOM image. {' '.join(notes)}".strip(),
+            f"{where}: none of {len(paths)} files holds a DICOM image. {said}".strip(),
             hint="Name a folder that holds the DICOM images of a scan.",
         )
     stacks = sort_frames(frames)
     names = _names(stacks, paths)
+    notes = aside.notes()
     return [_cine(stack, name, notes) for stack, name in zip(stacks, names, strict=True)]
 
 
@@ -77,45 +92,41 @@ def describe(cine: Cine) -> dict[str, str]:
     return {label: value for label, value in found.items() if value}
 
 
-def _unique_frames(paths: Sequence[Path], notes: list[str]) -> list[StoredFrame]:
+def _unique_frames(paths: Sequence[Path], aside: Aside) -> list[StoredFrame]:
     frames: list[StoredFrame] = []
-    seen: set[tuple[Any, ...]] = set()
-    skipped: dict[str, int] = defaultdict(int)
+    seen: dict[tuple[Any, ...], list[StoredFrame]] = defaultdict(list)
     for path in sorted(paths):
         if path.suffix.lower() not in DICOM_SUFFIXES and not is_dicom(path):
-            skipped["not DICOM"] += 1
+            aside.add(path, "not DICOM")
             continue
         try:
             found = read_frames(path)
         except NotAnImageError as error:
-            skipped[error.message.removeprefix(f"{path}: ").rstrip(".")] += 1
+            aside.add(path, error.message)
             continue
-        first = found[0]
-        # Some tools give all files one SOPInstanceUID: only the same frame twice is a duplicate.
-        identity = (
-            first.text("SOPInstanceUID"),
-            first.order,
-            str(first.trigger_ms),
-            None if first.position_mm is None else tuple(first.position_mm),
-        )
-        if identity[0] and identity in seen:
-            skipped["the same SOP instance as another file"] += 1
+        except UnfitImageError as error:
+            aside.add(path, error.message, error)
             continue
-        seen.add(identity)
+        # Some tools give all files one SOPInstanceUID: only the same picture twice is a copy.
+        identity = (found[0].text("SOPInstanceUID"), found[0].text("InstanceNumber"), len(found))
+        if identity[0] and any(_are_copies(found[0], other) for other in seen[identity]):
+            aside.add(path, "the same SOP instance as another file")
+            continue
+        seen[identity].append(found[0])
         frames.extend(found)
-    notes.extend(f"{count} files left out: {reason}." for reason, count in skipped.items())
-    return frames
+    return without_other_kinds(frames, aside)
 
 
-def _with_spacing(frame: StoredFrame, spacing_mm: tuple[float, float] | None) -> StoredFrame:
-    if frame.spacing_mm is not None:
-        return frame
-    if spacing_mm is None:
-        raise UnfitImageError(
-            f"{frame.file.path}: the file holds no PixelSpacing; expected the size of a pixel.",
-            hint="Name it in millimetres: --spacing ROW,COLUMN.",
-        )
-    return replace(frame, spacing_mm=spacing_mm)
+def _are_copies(one: StoredFrame, other: StoredFrame) -> bool:
+    places = [
+        None if each.position_mm is None else tuple(each.position_mm) for each in (one, other)
+    ]
+    return (
+        places[0] == places[1]
+        and str(one.trigger_ms) == str(other.trigger_ms)
+        and one.rows_columns == other.rows_columns
+        and np.array_equal(read_pixels(one), read_pixels(other))
+    )
 
 
 def _names(stacks: list[Stack], paths: Sequence[Path]) -> list[str]:
@@ -132,18 +143,23 @@ def _names(stacks: list[Stack], paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _cine(stack: Stack, name: str, notes: list[str]) -> Cine:
+def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
     by_phase = tuple(zip(*stack.planes, strict=True))
     every = [frame for plane in stack.planes for frame in plane]
     is_rescaled = len({frame.slope_intercept for frame in every}) > 1
     bits = max(int(frame.file.header.BitsStored) for frame in every)
-    source = DicomSource(by_phase, bits, is_rescaled)
+    paddings = {padding_of(frame.file) for frame in every}
+    padding = paddings.pop() if len(paddings) == 1 else None
+    source = DicomSource(by_phase, bits, is_rescaled, padding)
     ends = np.asarray(source.stored_range, dtype=np.float64)
     if is_rescaled:
         scaled = np.array(
             [ends * frame.slope_intercept[0] + frame.slope_intercept[1] for frame in every]
         )
         ends = np.array([scaled.min(), scaled.max()])
+        if padding:
+            # One value below all others, as the padding of each frame has another real value.
+            source = replace(source, rescaled_padding=float(np.float32(np.floor(ends[0]) - 1)))
 
     def frame_at(time: int, slice_index: int) -> NDArray[Any]:
         frame = by_phase[time][slice_index]
@@ -151,15 +167,33 @@ def _cine(stack: Stack, name: str, notes: list[str]) -> Cine:
         if not is_rescaled:
             return stored
         slope, intercept = frame.slope_intercept
-        return np.asarray(stored * slope + intercept, dtype=np.float32)
+        rescaled = np.asarray(stored * slope + intercept, dtype=np.float32)
+        if padding:
+            rescaled[padding.mask(stored)] = source.rescaled_padding
+        return rescaled
 
     shape = (len(by_phase), len(stack.planes), *stack.first.rows_columns)
+    geometry = geometry_of(stack)
     return Cine(
         frames=LazyFrames(shape, np.float32 if is_rescaled else source.dtype, frame_at),
-        geometry=geometry_of(stack),
+        geometry=geometry,
         times_ms=times_ms_of(stack),
         source=source,
         name=name,
         value_range=(float(ends[0]), float(ends[1])),
-        notes=(*notes, *stack.notes),
+        notes=(*notes, *stack.notes, *holes_in(geometry), *_passed_over(every)),
+        padding=Padding(source.rescaled_padding, source.rescaled_padding)
+        if padding and is_rescaled
+        else padding,
     )
+
+
+def _passed_over(frames: Sequence[StoredFrame]) -> list[str]:
+    """What of the headers was passed over, and in how many files."""
+    files = {id(frame.file): frame.file for frame in frames}.values()
+    counts = Counter(note for file in files for note in file.notes)
+    listed = [
+        f"{note}{f' ({count} files)' if count > 1 else ''}." for note, count in counts.items()
+    ]
+    more = len(listed) - MOST_NOTES
+    return [*listed[:MOST_NOTES], *([f"So were {more} other values."] if more > 0 else [])]

@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +27,8 @@ from pydicom.uid import (
 )
 
 from cinesr.errors import MissingCodecError, UnfitImageError, UnreadableFileError
+from cinesr.imaging.dicom_kinds import many_slices, no_picture, raw_data_type_of
+from cinesr.imaging.dicom_values import decode
 
 # What pydicom and its decoders raise on broken files: they promise no exception of their own.
 BROKEN_FILE = (
@@ -53,6 +55,10 @@ class NotAnImageError(UnreadableFileError):
     """A sound DICOM file that holds no image: a report, a presentation state, a directory."""
 
 
+class OtherObjectError(UnfitImageError):
+    """A sound DICOM file that holds an array, but no grey picture: labels, spectra, a mosaic."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredFile:
     """One DICOM file: its public header, and where its pixels lie.
@@ -63,6 +69,8 @@ class StoredFile:
         syntax: Transfer syntax: how the pixels are encoded.
         pixel_offset: Byte at which the value of Pixel Data begins.
         pixel_options: What pydicom's decoders need to know of the Image Pixel module.
+        raw_data_type: GE's private word for magnitude, phase, real or imaginary.
+        notes: What of the header was passed over.
     """
 
     path: Path
@@ -70,6 +78,16 @@ class StoredFile:
     syntax: UID
     pixel_offset: int
     pixel_options: dict[str, Any]
+    raw_data_type: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def high_bit(self) -> int:
+        """Of the stored values within their allocated bits (PS3.5, 8.1.1)."""
+        bits = int(self.header.BitsStored)
+        high = self.header.get("HighBit")
+        is_sound = high is not None and bits - 1 <= int(high) < int(self.header.BitsAllocated)
+        return int(high) if is_sound else bits - 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -119,11 +137,13 @@ def read_header(path: Path, file: BinaryIO) -> StoredFile:
     Raises:
         NotAnImageError: The file is DICOM, but a report, a directory or the like.
         UnreadableFileError: The file is cut off, or holds no pixel data.
+        OtherObjectError: The file holds an array that is no grey picture.
         UnfitImageError: The file holds an image that is not grey.
         MissingCodecError: No decoder for its compression is installed.
     """
     header = dcmread(file, force=True, stop_before_pixels=True)
-    _decode(header)
+    raw_data_type = raw_data_type_of(header)
+    notes = tuple(decode(header, BROKEN_FILE))
     if not header.get("SOPClassUID") and not header.file_meta.get("MediaStorageSOPClassUID"):
         raise UnreadableFileError(
             f"{path}: the DICOM header ends before it says what the file is.", hint=EXPORT_AGAIN
@@ -132,7 +152,7 @@ def read_header(path: Path, file: BinaryIO) -> StoredFile:
     syntax = _transfer_syntax(header)
     _require_decoder(path, syntax)
     options = as_pixel_options(header, pixel_keyword="PixelData", transfer_syntax_uid=syntax)
-    stored = StoredFile(path, header, syntax, 0, options)
+    stored = StoredFile(path, header, syntax, 0, options, raw_data_type, notes)
     _require_grey_integers(stored)
     if syntax == DeflatedExplicitVRLittleEndian:
         return stored
@@ -146,28 +166,7 @@ def read_header(path: Path, file: BinaryIO) -> StoredFile:
             f"{path}: the pixel data is cut off: {min(there, length)} bytes of {needed}.",
             hint=EXPORT_AGAIN,
         )
-    return StoredFile(path, header, syntax, offset, options)
-
-
-def _decode(dataset: Dataset) -> None:
-    """Decodes all elements at every depth, and drops those that cannot be kept in a new file.
-
-    These are the retired group lengths; values that break their own encoding; and private elements:
-    nothing tells which of them describe the pixel grid, and some vendors keep hundreds of kilobytes
-    of them in each file.
-    """
-    for tag in list(dataset.keys()):
-        if tag.is_private or tag.element == 0:
-            del dataset[tag]
-            continue
-        try:
-            element = dataset[tag]
-        except BROKEN_FILE:
-            del dataset[tag]
-            continue
-        if element.VR == "SQ":
-            for item in element.value:
-                _decode(item)
+    return replace(stored, pixel_offset=offset)
 
 
 def _require_image(path: Path, header: Dataset) -> None:
@@ -182,6 +181,15 @@ def _require_image(path: Path, header: Dataset) -> None:
     if kind == MediaStorageDirectoryStorage or not is_image:
         raise NotAnImageError(
             f"{path}: {kind.name} holds no image.", hint="Name the DICOM images themselves."
+        )
+    if reason := no_picture(header):
+        raise OtherObjectError(
+            f"{path}: {reason}; expected shades of grey.", hint="Name the MR images themselves."
+        )
+    if reason := many_slices(header):
+        raise OtherObjectError(
+            f"{path}: {reason}, many slices in one picture; expected one slice each.",
+            hint="Unpack it first, for example with dcm2niix, and name the NIfTI file.",
         )
     expected = ("SOPClassUID", "Rows", "Columns", "BitsAllocated", "BitsStored")
     missing = [keyword for keyword in expected if not header.get(keyword)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from cinesr.errors import CinesrError, UnreadableFileError
 from cinesr.imaging.dicom_files import (
@@ -23,6 +24,30 @@ from cinesr.imaging.dicom_files import (
     quiet_pydicom,
     read_header,
 )
+from cinesr.imaging.dicom_kinds import kind_of
+from cinesr.imaging.dicom_values import seconds_of, text_of
+from cinesr.imaging.padding import Padding
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """What says when a frame was taken, beside its trigger time; NaN or empty where missing.
+
+    Args:
+        temporal: TemporalPositionIndex or TemporalPositionIdentifier.
+        dimension: DimensionIndexValues.
+        acquired: AcquisitionDateTime or AcquisitionTime, in seconds.
+        number: InstanceNumber, and the place within a file of several frames or its concatenation.
+        acquisition: AcquisitionNumber.
+        content: ContentTime, in seconds.
+    """
+
+    temporal: float = math.nan
+    dimension: tuple[int, ...] = ()
+    acquired: float = math.nan
+    number: tuple[float, ...] = (math.nan,)
+    acquisition: float = math.nan
+    content: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +64,10 @@ class StoredFrame:
         slice_location_mm: SliceLocation, 0 where missing; stands in for a missing position.
         slice_step_mm: SpacingBetweenSlices or else SliceThickness or else 1.
         trigger_ms: Time after the R wave; NaN where missing.
-        order: Temporal position and instance number, which order frames of one trigger time.
         slope_intercept: Of the rescaling to output units.
+        kind: What tells it apart from other pictures of its place, as `dicom_kinds.kind_of` says.
+        echo_ms: Echo time; -1 where missing.
+        clocks: What else says when it was taken, in its order of preference.
     """
 
     file: StoredFile
@@ -52,13 +79,14 @@ class StoredFrame:
     slice_location_mm: float
     slice_step_mm: float
     trigger_ms: float
-    order: tuple[int, int]
     slope_intercept: tuple[float, float]
+    kind: tuple[Any, ...]
+    echo_ms: float
+    clocks: Clocks
 
     def text(self, keyword: str) -> str:
         """An element of the file's header as text, empty where missing."""
-        value = self.file.header.get(keyword)
-        return "" if value is None else str(value).strip()
+        return text_of(self.file.header.get(keyword))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +98,15 @@ class DicomSource:
         bits_stored: Of every frame that is written.
         is_rescaled: Whether the cine holds rescaled values, because the slope or intercept differs
             between its frames, rather than the stored ones.
+        padding: Of the stored values; None where the files name none.
+        rescaled_padding: What stands for it in a cine of rescaled values.
     """
 
     frames: tuple[tuple[StoredFrame, ...], ...]
     bits_stored: int
     is_rescaled: bool
+    padding: Padding | None = None
+    rescaled_padding: float = math.nan
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -147,11 +179,9 @@ def _read_frame(stored: StoredFile, index: int) -> StoredFrame:
     rescale = "PixelValueTransformationSequence"
     slope = _numbers(places, rescale, "RescaleSlope")
     intercept = _numbers(places, rescale, "RescaleIntercept")
-    temporal = _numbers(places, "FrameContentSequence", "TemporalPositionIndex")
-    temporal = (
-        temporal if temporal is not None else _numbers(places, "", "TemporalPositionIdentifier")
+    echo = _first(
+        places, ("MREchoSequence", "EffectiveEchoTime"), ("", "EffectiveEchoTime"), ("", "EchoTime")
     )
-    number = int(header.get("InstanceNumber") or 0)
     has_axes = orientation is not None and _are_axes(orientation) and position is not None
     return StoredFrame(
         file=stored,
@@ -163,10 +193,53 @@ def _read_frame(stored: StoredFile, index: int) -> StoredFrame:
         slice_location_mm=0.0 if location is None else float(location[0]),
         slice_step_mm=step,
         trigger_ms=_trigger_ms(places, index),
-        order=(0 if temporal is None else int(temporal[0]), number + index),
         slope_intercept=(
             float(slope[0]) if slope is not None and slope[0] else 1.0,
             float(intercept[0]) if intercept is not None else 0.0,
+        ),
+        kind=kind_of(header, places[:-1], stored.raw_data_type),
+        echo_ms=-1.0 if math.isnan(echo) else echo,
+        clocks=_clocks(stored, places, index),
+    )
+
+
+def _clocks(stored: StoredFile, places: list[Dataset], index: int) -> Clocks:
+    header = stored.header
+    content: Dataset = next(
+        (place.FrameContentSequence[0] for place in places if place.get("FrameContentSequence")),
+        Dataset(),
+    )
+    acquired = seconds_of(
+        content.get("FrameAcquisitionDateTime")
+        or content.get("FrameReferenceDateTime")
+        or header.get("AcquisitionDateTime")
+        or f"{text_of(header.get('AcquisitionDate'))}{text_of(header.get('AcquisitionTime'))}"
+    )
+    number = _first(places, ("", "InstanceNumber"))
+    within: tuple[float, ...] = ()
+    if stored.is_multi_frame:
+        part = _first(places, ("", "InConcatenationNumber"))
+        offset = _first(places, ("", "ConcatenationFrameOffsetNumber"))
+        # The parts of a concatenation share an instance number (PS3.3, C.7.6.16.2.2.4).
+        start = (0.0, offset) if offset == offset else (0.0 if math.isnan(part) else part, 0.0)
+        within = (start[0], start[1] + index)
+        number = 0.0 if math.isnan(number) else number
+    return Clocks(
+        temporal=_first(
+            places,
+            ("FrameContentSequence", "TemporalPositionIndex"),
+            ("", "TemporalPositionIdentifier"),
+        ),
+        dimension=tuple(
+            int(each) for each in np.atleast_1d(content.get("DimensionIndexValues") or [])
+        ),
+        acquired=acquired,
+        number=(number, *within),
+        acquisition=_first(
+            places, ("FrameContentSequence", "FrameAcquisitionNumber"), ("", "AcquisitionNumber")
+        ),
+        content=seconds_of(
+            f"{text_of(header.get('ContentDate'))}{text_of(header.get('ContentTime'))}"
         ),
     )
 
@@ -192,17 +265,23 @@ def _numbers(
     return None
 
 
-def _trigger_ms(places: list[Dataset], index: int) -> float:
-    for macro, keyword in (
-        ("", "TriggerTime"),
-        ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
-        ("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime"),
-    ):
+def _first(places: list[Dataset], *names: tuple[str, str]) -> float:
+    """The first number that is there, of (macro, keyword); NaN where none is."""
+    for macro, keyword in names:
         found = _numbers(places, macro, keyword)
         if found is not None:
             return float(found[0])
-    frame_time = _numbers(places, "", "FrameTime")
-    return float("nan") if frame_time is None else float(frame_time[0]) * index
+    return math.nan
+
+
+def _trigger_ms(places: list[Dataset], index: int) -> float:
+    found = _first(
+        places,
+        ("", "TriggerTime"),
+        ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+        ("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime"),
+    )
+    return _first(places, ("", "FrameTime")) * index if math.isnan(found) else found
 
 
 def _are_axes(orientation: NDArray[np.float64]) -> bool:
@@ -220,13 +299,17 @@ def read_pixels(frame: StoredFrame) -> NDArray[Any]:
     """
     stored = frame.file
     decoder = get_decoder(stored.syntax)
+    # Of pixels that carry their bits as they are, only the stored ones count (PS3.5, 8.1.1).
+    is_plain = not stored.syntax.is_encapsulated or stored.syntax == RLELossless
+    as_stored: dict[str, Any] = {"correct_unused_bits": False} if is_plain else {}
     try:
         with quiet_pydicom(), stored.path.open("rb") as file:
             if stored.syntax == DeflatedExplicitVRLittleEndian:
-                values = decoder.as_array(dcmread(file), index=frame.index)[0]
+                values = decoder.as_array(dcmread(file), index=frame.index, **as_stored)[0]
             else:
                 file.seek(stored.pixel_offset)
-                values = decoder.as_array(file, index=frame.index, **stored.pixel_options)[0]
+                options = {**stored.pixel_options, **as_stored}
+                values = decoder.as_array(file, index=frame.index, **options)[0]
     except BROKEN_FILE as error:
         raise UnreadableFileError(
             f"{stored.path}: the pixels of frame {frame.index + 1} cannot be decoded ({error}).",
@@ -236,4 +319,30 @@ def read_pixels(frame: StoredFrame) -> NDArray[Any]:
         if (values != values[..., :1]).any():
             raise not_grey(stored.path, "the channels of an RGB image differ")
         values = values[..., 0]
-    return np.ascontiguousarray(values, dtype=stored.dtype)
+    values = np.ascontiguousarray(values, dtype=stored.dtype)
+    return _stored_bits(values, stored) if is_plain else values
+
+
+def padding_of(stored: StoredFile) -> Padding | None:
+    """PixelPaddingValue, up to PixelPaddingRangeLimit, as the pixels hold it."""
+    value, limit = (stored.header.get(f"PixelPadding{end}") for end in ("Value", "RangeLimit"))
+    if value is None or value == "":
+        return None
+    bits = int(stored.header.BitsStored)
+    ends = []
+    for end in (value, value if limit is None or limit == "" else limit):
+        # Some scanners write the two's complement of a signed value as an unsigned one.
+        within = int(end) % 2**bits
+        is_negative = stored.dtype.kind == "i" and within >= 2 ** (bits - 1)
+        ends.append(within - 2**bits * is_negative)
+    return Padding(min(ends), max(ends))
+
+
+def _stored_bits(values: NDArray[Any], stored: StoredFile) -> NDArray[Any]:
+    """The bits from HighBit down, BitsStored of them, with their sign; others may be overlays."""
+    bits, allocated = int(stored.header.BitsStored), 8 * values.dtype.itemsize
+    if bits == allocated:
+        return values
+    shifted: NDArray[Any] = np.left_shift(values, allocated - 1 - stored.high_bit)
+    shifted >>= allocated - bits
+    return shifted

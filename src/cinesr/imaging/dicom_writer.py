@@ -28,6 +28,7 @@ from cinesr.errors import OutputError
 from cinesr.imaging.cine import Cine, Derivation
 from cinesr.imaging.dicom_files import PIXEL_DATA_GROUP, StoredFile, quiet_pydicom
 from cinesr.imaging.dicom_frames import DicomSource, StoredFrame
+from cinesr.imaging.dicom_values import joined_text
 
 NOTICE = "research use only"
 LONGEST_SERIES_DESCRIPTION = 64
@@ -166,6 +167,8 @@ def _to_stored(
     if source.is_rescaled:
         slope, intercept = place.slope_intercept
         values = (np.asarray(frame, dtype=np.float64) - intercept) / slope
+        if source.padding:
+            values[frame == source.rescaled_padding] = source.padding.low
     if values.dtype.kind == "f":
         values = np.rint(values)
     little_endian = source.dtype.newbyteorder("<")
@@ -182,10 +185,10 @@ def _derived_header(cine: Cine, output: _Output, series_uids: dict[str, str]) ->
     _drop_stale(header)
     label = f"{_plain(_derivation(cine).label)} - {NOTICE}"[:LONGEST_SERIES_DESCRIPTION]
     room = LONGEST_SERIES_DESCRIPTION - len(label) - 1
-    described = str(header.get("SeriesDescription") or "")[: max(room, 0)].strip()
-    header.SeriesDescription = f"{described} {label}".strip()
-    comments = str(header.get("ImageComments") or "")
-    header.ImageComments = f"{label}; before: {comments}" if comments else label
+    described = header.get("SeriesDescription") or ""
+    header.SeriesDescription = joined_text("", described, f" {label}", longest=max(room, 0)).strip()
+    comments = header.get("ImageComments")
+    header.ImageComments = joined_text(f"{label}; before: ", comments, "") if comments else label
     number = _series_number(header) * 100 + 1
     header.SeriesNumber = number if number <= LARGEST_INTEGER else number % 10**9
     header.InstanceNumber = output.number
@@ -293,10 +296,9 @@ def _describe_image(header: Dataset, cine: Cine, place: Place) -> None:
 
 
 def _describe_derivation(target: Dataset, cine: Cine, frame: StoredFrame) -> None:
-    earlier = str(target.get("DerivationDescription") or "")
-    description = _plain(_derivation(cine).description) + (
-        f"; before: {earlier}" if earlier else ""
-    )
+    earlier = target.get("DerivationDescription")
+    words = _plain(_derivation(cine).description)
+    description = joined_text(f"{words}; before: ", earlier, "") if earlier else words
     target.DerivationDescription = description[:LONGEST_DERIVATION_DESCRIPTION]
     code = _code("113085", "Spatial resampling")
     _append(target, "DerivationCodeSequence", code)

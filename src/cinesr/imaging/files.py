@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
-from cinesr.imaging.archive import is_zip, unpacked
+from cinesr.imaging.archive import is_archive, is_packed_dicom, unpacked
 from cinesr.imaging.cine import Cine
+from cinesr.imaging.finding import find_files, is_copied_link
 from cinesr.imaging.staging import staged
 
 __all__ = [
+    "RECORD",
     "SUFFIXES",
     "load",
+    "may_be_scan",
     "natural_suffix",
     "open_cines",
     "require_sensible_output",
@@ -32,8 +34,7 @@ __all__ = [
 SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".npy", ".dcm")
 """Names of output files; an output of any other name is a folder of DICOM files."""
 
-READABLE = "DICOM, NIfTI (.nii, .nii.gz), PNG, TIFF, NPY, or a folder or zip of these"
-_JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
+READABLE = "DICOM, NIfTI (.nii, .nii.gz), PNG, TIFF, NPY, or a folder, zip or tar of these"
 RECORD = "run.json"
 """What the workflow writes into its output folder; a folder without it is someone's own."""
 
@@ -69,7 +70,7 @@ def load(
     """Reads one cine into memory.
 
     Args:
-        path: A file, a folder or a zip.
+        path: A file, a folder or an archive.
         series: Which one, by number from 0 or by name, where there are several.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
 
@@ -103,7 +104,7 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
     """Opens every cine at a path; frames are read when they are asked for.
 
     Args:
-        path: A file, a folder (searched through) or a zip.
+        path: A file, a folder (searched through) or an archive (zip, tar, .dcm.gz).
         spacing_mm: (row, column) pixel spacing, for files that do not say.
 
     Raises:
@@ -123,8 +124,8 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
                 f"{path} is empty (0 bytes); expected {READABLE}.",
                 hint="Copy or export it again.",
             )
-        elif is_zip(path):
-            cines = _open_zip(path, spacing_mm)
+        elif is_archive(path):
+            cines = _open_archive(path, spacing_mm)
         else:
             cines = _open_file(path, spacing_mm)
     except OSError as error:
@@ -147,7 +148,7 @@ def _refuse_specks(cine: Cine, path: Path) -> None:
         )
 
 
-def _open_zip(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_archive(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
     folder = unpacked(path)
     try:
         return _open_folder(folder, path, spacing_mm)
@@ -173,26 +174,61 @@ def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
 
 def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[Cine]:
     files = _files_in(folder)
+    links = find_files(folder).broken_links
     dicoms = [file for file in files if _is_dicom(file)]
+    packed = [file for file in files if file not in dicoms and is_packed_dicom(file)]
+    dicoms += [unpacked(file) / file.name.removesuffix(".gz") for file in packed]
     pictures = {} if dicoms else {file: _reader(file) for file in files}
-    taken = set(dicoms) | {file for file, reader in pictures.items() if reader}
-    skipped = [file.relative_to(folder).as_posix() for file in files if file not in taken]
+    taken = {*dicoms, *packed, *(file for file, reader in pictures.items() if reader)}
+    others = [file for file in files if file not in taken]
+    links += [file for file in others if is_copied_link(file)]
+    broken = [link.relative_to(folder).as_posix() for link in sorted(links)]
+    skipped = [file.relative_to(folder).as_posix() for file in others if file not in links]
     if not taken:
         what = f"only {_named(skipped)}" if skipped else "no file"
+        if broken:
+            what = f"{what} and {_broken_links(broken)}" if skipped else _broken_links(broken)
         raise UnreadableFileError(
             f"{named} holds {what}; expected {READABLE}.",
             hint="Name the folder that holds the scan.",
         )
+    notes: list[str] = []
     cines = _read_dicom(dicoms, spacing_mm) if dicoms else []
+    cines += _read_pictures(folder, pictures, spacing_mm, notes)
+    if skipped:
+        kind = "that are not DICOM" if dicoms else "that are not images"
+        notes.append(f"{len(skipped)} files skipped {kind}: {_named(skipped)}")
+    if broken:
+        notes.append(_broken_links(broken))
+    return [replace(cine, notes=(*cine.notes, *notes)) for cine in cines]
+
+
+def _broken_links(names: list[str]) -> str:
+    return f"{len(names)} links that lead nowhere, or were copied as text: {_named(names)}"
+
+
+def _read_pictures(
+    folder: Path,
+    pictures: dict[Path, Callable[[Path, Spacing | None], list[Cine]] | None],
+    spacing_mm: Spacing | None,
+    notes: list[str],
+) -> list[Cine]:
+    """Reads pictures; one that is unfit, as in colour, is left aside where others are fit."""
+    cines: list[Cine] = []
+    unfit: dict[str, UnfitImageError] = {}
     for file, reader in pictures.items():
+        name = file.relative_to(folder).as_posix()
         if reader:
-            name = file.relative_to(folder).as_posix()
-            cines += [replace(cine, name=name) for cine in reader(file, spacing_mm)]
-    if not skipped:
-        return cines
-    kind = "that are not DICOM" if dicoms else "that are not images"
-    note = f"{len(skipped)} files skipped {kind}: {_named(skipped)}"
-    return [replace(cine, notes=(*cine.notes, note)) for cine in cines]
+            try:
+                cines += [replace(cine, name=name) for cine in reader(file, spacing_mm)]
+            except UnfitImageError as error:
+                unfit[name] = error
+    if unfit and not cines:
+        raise next(iter(unfit.values()))
+    notes += [
+        f"{name} left aside: {reason.message.split(': ', 1)[-1]}" for name, reason in unfit.items()
+    ]
+    return cines
 
 
 def _named(names: list[str]) -> str:
@@ -202,26 +238,15 @@ def _named(names: list[str]) -> str:
 
 def _files_in(folder: Path) -> list[Path]:
     """Every file below a folder, in order of name, without what systems leave behind."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    found = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if _is_wanted(name)]
-        found += [Path(place, name) for name in names if _is_wanted(name)]
-    return sorted(file for file in found if file.is_file())
-
-
-def _is_wanted(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in _JUNK
+    return find_files(folder).files
 
 
 def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     """What reads this file, by its content; None where it is neither NIfTI nor a picture."""
     with path.open("rb") as file:
-        start = file.read(4)
-    if not start:
+        start = file.read(132)
+    # A DICOM file may begin as a TIFF does: the standard leaves its first 128 bytes free.
+    if not start or start[128:] == b"DICM":
         return None
     from cinesr.imaging import raster
 
@@ -232,6 +257,11 @@ def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     if nifti.is_nifti(path):
         return lambda path, spacing_mm: nifti.read(path, spacing_mm=spacing_mm)
     return None
+
+
+def may_be_scan(path: Path) -> bool:
+    """Whether a file begins as an image or an archive does."""
+    return _reader(path) is not None or _is_dicom(path) or is_archive(path)
 
 
 def _is_dicom(path: Path) -> bool:

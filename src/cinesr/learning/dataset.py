@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, random_scanner, resize_bicubic
 from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
+from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import IntensityRule
-from cinesr.imaging.files import open_cines, staged, suffix_of
+from cinesr.imaging.files import RECORD, may_be_scan, open_cines, staged, suffix_of
+from cinesr.imaging.padding import filled
 from cinesr.learning.config import DataConfig, TrainingConfig
 
 Image = NDArray[np.float32]
@@ -70,7 +72,7 @@ def _people_in(folder: Path) -> dict[str, Path]:
         raise UnreadableFileError(
             f"{folder}: is not a folder; data.folder expects one file or folder per person."
         )
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    entries = sorted(path for path in folder.iterdir() if _is_of_a_person(path))
     people: dict[str, Path] = {}
     for path in entries:
         other = people.setdefault(_person(path), path)
@@ -81,14 +83,44 @@ def _people_in(folder: Path) -> dict[str, Path]:
                 hint="Put both into one folder of that name, or rename one.",
             )
     if not people:
-        raise UnreadableFileError(f"{folder}: is empty; expected one file or folder per person.")
+        names = sorted(path.name for path in folder.iterdir())
+        what = f"holds no scan, only {', '.join(names[:5])}" if names else "is empty"
+        raise UnreadableFileError(f"{folder}: {what}; expected one file or folder per person.")
     return people
+
+
+def _is_of_a_person(path: Path) -> bool:
+    """Whether an entry may hold a scan: not sidecars, tables, READMEs, nor what cinesr left."""
+    if path.name.startswith(".") or _was_left_by_cinesr(path):
+        return False
+    if path.is_dir() or suffix_of(path) or stem_of(path.name) != path.name:
+        return True
+    # A scan without a suffix, as DICOM files often are; one of no bytes is told of when it is read.
+    return path.is_file() and (path.stat().st_size == 0 or may_be_scan(path))
+
+
+def _was_left_by_cinesr(path: Path) -> bool:
+    """Whether it is a result, or the preview of one, by the record of the run."""
+    name = path.name.removesuffix(".preview.png")
+    stem = name[: len(name) - len(suffix_of(name))]
+    record = path.with_name(f"{stem}.{RECORD}")
+    if path.is_dir():
+        record = path / RECORD
+    elif path.name == "preview.png":
+        record = path.with_name(RECORD)
+    try:
+        run = json.loads(record.read_text(encoding="utf-8"))
+        return str(run["tool"]).startswith("cinesr ")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _person(path: Path) -> str:
     # Only what names a format is cut off: people and DICOM files have dots in their names.
-    suffix = suffix_of(path) or (".zip" if path.suffix.lower() == ".zip" else "")
-    return path.name[: len(path.name) - len(suffix)] if path.is_file() else path.name
+    if not path.is_file():
+        return path.name
+    suffix = suffix_of(path)
+    return path.name[: len(path.name) - len(suffix)] if suffix else stem_of(path.name)
 
 
 def read_split(config: DataConfig, people: People, *, seed: int) -> Split:
@@ -223,7 +255,8 @@ def _read_slices(path: Path, config: TrainingConfig) -> Iterator[tuple[Image, li
         known = list(cine.geometry.spacing_mm[:2]) if cine.geometry.is_known else []
         for time, place in np.ndindex(cine.shape[0], cine.shape[1]):
             if seen in wanted:
-                yield rule.apply(cine.frame(time, place)[:rows, :columns]), known
+                frame = filled(cine.frame(time, place), cine.padding, empty=rule.low)
+                yield rule.apply(frame[:rows, :columns]), known
             seen += 1
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cinesr import __version__
 from cinesr.errors import CinesrError, OutputError, UnfitImageError
+from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.files import (
     RECORD,
@@ -30,6 +31,7 @@ from cinesr.imaging.files import (
     suffix_of,
 )
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.padding import filled, put_back
 from cinesr.imaging.resampling import band_limited_matrix, pixels_for
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
@@ -211,8 +213,9 @@ class Upscaler:
             refuse_failed(checks, name=cine.name)
         known = dict(zip(places, outputs, strict=True))
 
-        def compute(prepared: tuple[Place, Image]) -> Image:
-            return known.pop(prepared[0]) if prepared[0] in known else job.compute(prepared)
+        def compute(prepared: tuple[Place, Image]) -> tuple[Place, Image]:
+            place = prepared[0]
+            return place, known.pop(place) if place in known else job.compute(prepared)
 
         def read(time_index: int, slice_index: int) -> NDArray[Any]:
             return job.restore(compute(job.prepare((time_index, slice_index))))
@@ -273,12 +276,14 @@ class _OutputGrid:
         shape: (row, column).
         rows: (row, network's row), or None where the network's pixels stay.
         columns: The same for columns.
+        ratios: Height and width of a pixel in those of the input; None where the scale says it.
     """
 
     geometry: Geometry
     shape: tuple[int, int]
     rows: NDArray[np.float32] | None = None
     columns: NDArray[np.float32] | None = None
+    ratios: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, cine: Cine, scale: int, spacing_mm: float | None) -> _OutputGrid:
@@ -304,7 +309,8 @@ class _OutputGrid:
             band_limited_matrix(size, new, ratio).astype(np.float32)
             for size, new, ratio in zip((rows, columns), shape, ratios, strict=True)
         )
-        return cls(geometry.resampled((rows, columns), shape, spacing_mm), shape, down, across)
+        grid = geometry.resampled((rows, columns), shape, spacing_mm)
+        return cls(grid, shape, down, across, (ratios[0] / scale, ratios[1] / scale))
 
     def resample(self, high: Image) -> Image:
         """(network's row, network's column) to the grid."""
@@ -332,7 +338,8 @@ class _Job:
 
     def prepare(self, place: Place) -> tuple[Place, Image]:
         with self._watch.stage("read"):
-            return place, self._rule.apply(self._cine.frame(*place))
+            frame = filled(self._cine.frame(*place), self._cine.padding, empty=self._rule.low)
+            return place, self._rule.apply(frame)
 
     def compute(self, prepared: tuple[Place, Image]) -> Image:
         place, low = prepared
@@ -342,10 +349,15 @@ class _Job:
             check_frame(high, highest=self._highest, name=self._cine.name, place=place)
         return high
 
-    def restore(self, high: Image) -> NDArray[Any]:
+    def restore(self, computed: tuple[Place, Image]) -> NDArray[Any]:
+        place, high = computed
         with self._watch.stage("restore"):
             values = self._rule.invert(self._grid.resample(high))
-            return self._cine.to_stored(values, lowest=self._lowest)
+            stored = self._cine.to_stored(values, lowest=self._lowest)
+            if self._cine.padding is None:
+                return stored
+            frame = self._cine.frame(*place)
+            return put_back(stored, frame, self._cine.padding, ratios=self._grid.ratios)
 
 
 def _spread(times: int, slices: int) -> list[Place]:
@@ -439,7 +451,7 @@ def output_paths(sources: Sequence[Path], output: Path | None, scales: Sequence[
 
 def _scaled_name(name: str, scale: int, suffix: str) -> str:
     own = suffix_of(name)
-    stem = name[: -len(own)] if own else name.removesuffix(".zip")
+    stem = name[: -len(own)] if own else stem_of(name)
     return f"{stem}_x{scale}{suffix}"
 
 
@@ -455,7 +467,7 @@ def upscale_path(
     """Upscales what is at a path, and leaves the result, a record of the run and a preview.
 
     Args:
-        source: A file, folder or zip in any readable format.
+        source: A file, folder or archive in any readable format.
         output: A file, beside which `<stem>.run.json` and `<stem>.preview.png` are written; or a
             folder, which then holds `run.json`, `preview.png` and the results.
         upscaler: With the model.
