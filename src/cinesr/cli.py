@@ -70,6 +70,16 @@ def _spacing(
     return numbers[0], numbers[-1]
 
 
+def _axes(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Letters for the axes of an array, checked before anything is read."""
+    from cinesr.imaging.axes import parsed_axes
+
+    try:
+        return None if value is None else parsed_axes(value)
+    except CinesrError as error:
+        raise click.BadParameter(error.message, ctx, param) from error
+
+
 path_type = click.Path(path_type=Path)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -79,6 +89,12 @@ spacing_option = click.option(
     metavar="ROW,COLUMN",
     callback=_spacing,
     help="Pixel spacing in mm, for files that do not say.",
+)
+axes_option = click.option(
+    "--axes",
+    metavar="LETTERS",
+    callback=_axes,
+    help="Axes of files that do not say, in their order: t time, z slice, y row, x column.",
 )
 series_option = click.option("--series", help="Which one, by number or name, if there are several.")
 
@@ -163,6 +179,7 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
     help="Of the network; bfloat16 is twice as fast where the processor has it, less exact.",
 )
 @spacing_option
+@axes_option
 @overwrite_option
 @json_option
 @quiet_option
@@ -174,6 +191,7 @@ def upscale(
     threads: int | None,
     precision: Precision,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -202,6 +220,7 @@ def upscale(
                     upscaler,
                     overwrite=overwrite,
                     spacing_mm=spacing,
+                    axes=axes,
                     progress=progress,
                 )
         except CinesrError as error:
@@ -253,6 +272,7 @@ def _size(shape: list[int]) -> str:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the noise.")
 @series_option
 @spacing_option
+@axes_option
 @overwrite_option
 @quiet_option
 def degrade(
@@ -264,6 +284,7 @@ def degrade(
     seed: int,
     series: str | None,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -272,7 +293,7 @@ def degrade(
     from cinesr.imaging.files import require_sensible_output
 
     require_sensible_output(source, output)
-    cine = cinesr.load(source, series=series, spacing_mm=spacing)
+    cine = cinesr.load(source, series=series, spacing_mm=spacing, axes=axes)
     low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
     cinesr.save(low, output, overwrite=overwrite)
     _talk(quiet)(f"{_size(list(cine.shape))} -> {_size(list(low.shape))}")
@@ -286,6 +307,7 @@ def degrade(
 @click.option("--lpips/--no-lpips", default=True, help="LPIPS takes most of the time.")
 @series_option
 @spacing_option
+@axes_option
 @json_option
 @quiet_option
 def evaluate(
@@ -295,6 +317,7 @@ def evaluate(
     lpips: bool,
     series: str | None,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -309,10 +332,10 @@ def evaluate(
 
     heart = None
     if mask is not None:
-        heart = np.asarray(cinesr.load(mask, spacing_mm=spacing).frames) > 0
+        heart = np.asarray(cinesr.load(mask, spacing_mm=spacing, axes=axes).frames) > 0
         heart = heart[0] if heart.shape[0] == 1 else heart
         heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
-    cines = [_one_cine(path, series, spacing) for path in (reference, candidate)]
+    cines = [_one_cine(path, series, spacing, axes) for path in (reference, candidate)]
     with progress_bar("Scoring", quiet=quiet) as progress:
         found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)
     if as_json:
@@ -323,14 +346,16 @@ def evaluate(
     click.echo(_score_table(found.to_dict()))
 
 
-def _one_cine(path: Path, series: str | None, spacing: tuple[float, float] | None) -> Cine:
+def _one_cine(
+    path: Path, series: str | None, spacing: tuple[float, float] | None, axes: str | None
+) -> Cine:
     """The chosen series; a result made from one series of several holds that one alone."""
     from cinesr.imaging.files import load, open_cines
 
-    cines = open_cines(path, spacing_mm=spacing)
+    cines = open_cines(path, spacing_mm=spacing, axes=axes)
     if len(cines) == 1:
         return cines[0].in_memory()
-    return load(path, series=series, spacing_mm=spacing)
+    return load(path, series=series, spacing_mm=spacing, axes=axes)
 
 
 def _score_table(found: dict[str, Any]) -> str:
@@ -356,12 +381,15 @@ def _score_table(found: dict[str, Any]) -> str:
 @main.command()
 @click.argument("source", type=path_type, metavar="INPUT")
 @spacing_option
+@axes_option
 @json_option
-def info(source: Path, spacing: tuple[float, float] | None, as_json: bool) -> None:
+def info(
+    source: Path, spacing: tuple[float, float] | None, axes: str | None, as_json: bool
+) -> None:
     """Show what is in there, without running anything."""
     from cinesr.imaging.files import open_cines
 
-    found = [_described(cine) for cine in open_cines(source, spacing_mm=spacing)]
+    found = [_described(cine) for cine in open_cines(source, spacing_mm=spacing, axes=axes)]
     if as_json:
         click.echo(json.dumps({"input": str(source), "series": found}, indent=1))
         return
@@ -424,12 +452,14 @@ def models(as_json: bool, quiet: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="[default: any that is free]")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @spacing_option
+@axes_option
 @quiet_option
 def view(
     inputs: tuple[Path, ...],
     port: int | None,
     no_browser: bool,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     quiet: bool,
 ) -> None:
     """Look at scans and upscale them, on a page that only this computer can open.
@@ -450,6 +480,7 @@ def view(
         port=port or 0,
         open_browser=not no_browser,
         spacing_mm=spacing,
+        axes=axes,
         tell_address=tell_address,
         tell_error=tell_error,
     )

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
@@ -64,7 +65,11 @@ def suffix_of(path: str | Path) -> str:
 
 
 def load(
-    path: str | Path, *, series: str | int | None = None, spacing_mm: Spacing | None = None
+    path: str | Path,
+    *,
+    series: str | int | None = None,
+    spacing_mm: Spacing | None = None,
+    axes: str | None = None,
 ) -> Cine:
     """Reads one cine into memory.
 
@@ -72,12 +77,14 @@ def load(
         path: A file, a folder or a zip.
         series: Which one, by number from 0 or by name, where there are several.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, by letter in the file's order, for files that do not say: "tzyx"
+            for (time, slice, row, column). Of NPY, TIFF and NIfTI.
 
     Raises:
         UnreadableFileError: Absent, broken, or of another kind.
         UnfitImageError: Several series and none chosen, or an image that cannot be processed.
     """
-    cines = open_cines(path, spacing_mm=spacing_mm)
+    cines = open_cines(path, spacing_mm=spacing_mm, axes=axes)
     if series is None and len(cines) == 1:
         return cines[0].in_memory()
     chosen = [
@@ -99,12 +106,15 @@ def load(
     )
 
 
-def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
+def open_cines(
+    path: str | Path, *, spacing_mm: Spacing | None = None, axes: str | None = None
+) -> list[Cine]:
     """Opens every cine at a path; frames are read when they are asked for.
 
     Args:
         path: A file, a folder (searched through) or a zip.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: As for `load`.
 
     Raises:
         UnreadableFileError: Absent, broken, of another kind, or nothing in it is an image.
@@ -113,7 +123,7 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
     path = Path(path)
     try:
         if path.is_dir():
-            cines = _open_folder(path, path, spacing_mm)
+            cines = _open_folder(path, path, spacing_mm, axes)
         elif not path.exists():
             raise UnreadableFileError(
                 f"{path} does not exist; expected {READABLE}.", hint="Check the path."
@@ -124,9 +134,9 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
                 hint="Copy or export it again.",
             )
         elif is_zip(path):
-            cines = _open_zip(path, spacing_mm)
+            cines = _open_zip(path, spacing_mm, axes)
         else:
-            cines = _open_file(path, spacing_mm)
+            cines = _open_file(path, spacing_mm, axes)
     except OSError as error:
         raise UnreadableFileError(
             f"{error.filename or path} could not be read: {error.strerror or error}.",
@@ -147,18 +157,18 @@ def _refuse_specks(cine: Cine, path: Path) -> None:
         )
 
 
-def _open_zip(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_zip(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm)
+        return _open_folder(folder, path, spacing_mm, axes)
     except CinesrError as error:
         if path.name in error.message:
             raise
         raise type(error)(f"In {path.name}: {error.message}", hint=error.hint) from error
 
 
-def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
-    reader = _reader(path)
+def _open_file(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
+    reader = _reader(path, axes)
     if reader is not None:
         return reader(path, spacing_mm)
     if _is_dicom(path):
@@ -171,10 +181,12 @@ def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
     )
 
 
-def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_folder(
+    folder: Path, named: Path, spacing_mm: Spacing | None, axes: str | None
+) -> list[Cine]:
     files = _files_in(folder)
     dicoms = [file for file in files if _is_dicom(file)]
-    pictures = {} if dicoms else {file: _reader(file) for file in files}
+    pictures = {} if dicoms else {file: _reader(file, axes) for file in files}
     taken = set(dicoms) | {file for file, reader in pictures.items() if reader}
     skipped = [file.relative_to(folder).as_posix() for file in files if file not in taken]
     if not taken:
@@ -217,7 +229,7 @@ def _is_wanted(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _JUNK
 
 
-def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
+def _reader(path: Path, axes: str | None) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     """What reads this file, by its content; None where it is neither NIfTI nor a picture."""
     with path.open("rb") as file:
         start = file.read(4)
@@ -226,11 +238,11 @@ def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     from cinesr.imaging import raster
 
     if raster.is_raster(path):
-        return raster.read
+        return partial(raster.read, axes=axes)
     from cinesr.imaging import nifti
 
     if nifti.is_nifti(path):
-        return lambda path, spacing_mm: nifti.read(path, spacing_mm=spacing_mm)
+        return partial(nifti.read, axes=axes)
     return None
 
 

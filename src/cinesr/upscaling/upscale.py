@@ -304,6 +304,7 @@ def upscale_path(
     *,
     overwrite: bool = False,
     spacing_mm: tuple[float, float] | None = None,
+    axes: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Upscales what is at a path, and leaves the result, a record of the run and a preview.
@@ -315,6 +316,7 @@ def upscale_path(
         upscaler: With the model.
         overwrite: Replace what exists.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
         progress: Called with frames done and frames in all.
 
     Returns:
@@ -328,7 +330,7 @@ def upscale_path(
     watch = upscaler.stopwatch = Stopwatch()
     start = time.perf_counter()
     with watch.stage("read"):
-        cines = open_cines(source, spacing_mm=spacing_mm)
+        cines = open_cines(source, spacing_mm=spacing_mm, axes=axes)
     if derivation := recorded_result(source):
         cines = [replace(cine, derivation=derivation) for cine in cines]
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
