@@ -324,17 +324,12 @@ def evaluate(
     """Score a CANDIDATE against its REFERENCE.
 
     PSNR, SSIM, NRMSE, LPIPS, checkerboard index and sub-pixel shift, over the whole frame and the
-    body.
+    body. Real values are compared, slope and intercept applied, where both lie in the patient;
+    nothing is resampled.
     """
-    import numpy as np
-
     import cinesr
 
-    heart = None
-    if mask is not None:
-        heart = np.asarray(cinesr.load(mask, spacing_mm=spacing, axes=axes).frames) > 0
-        heart = heart[0] if heart.shape[0] == 1 else heart
-        heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
+    heart = None if mask is None else cinesr.load(mask, spacing_mm=spacing, axes=axes)
     cines = [_one_cine(path, series, spacing, axes) for path in (reference, candidate)]
     with progress_bar("Scoring", quiet=quiet) as progress:
         found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)

@@ -215,3 +215,37 @@ def test_too_few_frames_at_once_are_noticed() -> None:
     frames = LazyFrames((1, 2, 1, 1), "int16", lambda *_: one, lambda: iter([one]))
     with pytest.raises(ValueError, match="shorter"):
         list(frames)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_values_beyond_a_float_type_are_clipped_to_its_largest(dtype) -> None:
+    largest = np.finfo(dtype).max
+    cine = cine_of(np.zeros((1, 1, 2, 2), dtype))
+
+    stored = cine.to_stored(np.array([-1e308, -1.0, 0.5, 1e308]))
+
+    assert stored.dtype == dtype
+    finite = [-min(float(largest), 1e308), -1.0, 0.5, min(float(largest), 1e308)]
+    np.testing.assert_array_equal(stored, np.array(finite, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int16", "int64"])
+def test_the_rule_of_a_type_s_whole_range_is_finite(dtype) -> None:
+    info = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    frames = np.full((1, 1, 30, 30), info.min, dtype)
+    frames[..., ::2] = info.max
+
+    rule = IntensityRule.of(cine_of(frames))
+
+    assert (rule.low, rule.high) == (float(info.min), float(info.max))
+    np.testing.assert_allclose(np.unique(rule.apply(frames)), [0, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int16", "float32"])
+def test_the_percentile_does_not_overflow_the_type(dtype) -> None:
+    largest = 100 if dtype == "int8" else 30000
+    frames = np.full((1, 1, 20, 20), -largest, dtype)
+    frames[0, 0, 0, 0] = largest
+
+    expected = np.percentile(frames.astype(float), IntensityRule.PERCENTILE)
+    assert IntensityRule.of(cine_of(frames)).high == pytest.approx(expected)

@@ -90,7 +90,7 @@ class Cine:
         times_ms: (time,); when each phase was taken, in milliseconds from the first; NaN where the
             file does not say, and by default.
         source: What the format's own writer needs to write the same kind of file back; its
-            `description` is what the file says of itself.
+            `description` is what the file says of itself, its `rescaling` slope and intercept.
         name: Of the file or series, for messages and output names.
         value_range: Lowest and highest value that may be stored (BitsStored can be fewer than the
             dtype holds). Taken from the dtype where not given.
@@ -134,9 +134,26 @@ class Cine:
         """Of the stored frames."""
         return self.frames.dtype
 
+    @property
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept that make real values of stored ones; 1 and 0 where none are told."""
+        slope, intercept = getattr(self.source, "rescaling", (1.0, 0.0))
+        return float(slope), float(intercept)
+
     def frame(self, time: int, slice_index: int) -> Frame:
         """One frame, (row, column), in the stored dtype."""
         return np.asarray(self.frames[time, slice_index])
+
+    def real_frame(self, time: int, slice_index: int) -> NDArray[np.float64]:
+        """One frame in real values: slope and intercept applied, float64.
+
+        Raises:
+            UnfitImageError: The frame holds NaN or Inf.
+        """
+        frame = self.frame(time, slice_index)
+        self.require_finite(frame, time, slice_index)
+        slope, intercept = self.rescaling
+        return frame.astype(np.float64) * slope + intercept
 
     def iter_frames(self) -> Iterator[tuple[int, int, Frame]]:
         """Every frame as (time, slice, frame), slices fastest: the order in which files go."""
@@ -178,6 +195,10 @@ class Cine:
             lowest: A lower bound within the stored range: 0 for a signed magnitude image.
         """
         low, high = self.value_range or _dtype_range(self.dtype)
+        if np.issubdtype(self.dtype, np.floating):
+            # What is beyond the largest number of the type would become infinite.
+            info = np.finfo(self.dtype)
+            low, high = max(low, float(info.min)), min(high, float(info.max))
         clipped = np.clip(values, low if lowest is None else max(low, lowest), high)
         if np.issubdtype(self.dtype, np.integer):
             clipped = np.rint(clipped)
@@ -192,6 +213,12 @@ def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
         # The largest 64-bit whole numbers have no float64 of their own: the next one down has.
         return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))
     return -np.inf, np.inf
+
+
+def _roomy(frame: Frame) -> Frame:
+    """Numbers whose differences fit their type: numpy's percentile takes them in it."""
+    has_room = frame.dtype.kind == "u" or frame.dtype.name in ("float32", "float64")
+    return frame if has_room else frame.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -228,7 +255,7 @@ class IntensityRule:
             cine.require_finite(frame, time, slice_index)
             minimum = min(minimum, float(frame.min()))
             maximum = max(maximum, float(frame.max()))
-            high = max(high, float(np.percentile(frame, cls.PERCENTILE)))
+            high = max(high, float(np.percentile(_roomy(frame), cls.PERCENTILE)))
         if maximum <= minimum:
             raise UnfitImageError(
                 f"{cine.name}: every pixel of the image is {minimum:g}; expected a picture.",

@@ -69,6 +69,14 @@ class NiftiSource:
         """The header's descrip."""
         return bytes(self.header["descrip"]).decode("latin-1")
 
+    @property
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept from stored to real values; a slope of 0 or NaN means none."""
+        slope, intercept = float(self.header["scl_slope"]), float(self.header["scl_inter"])
+        if not np.isfinite(slope) or slope == 0:
+            return 1.0, 0.0
+        return slope, intercept if np.isfinite(intercept) else 0.0
+
 
 def is_nifti(path: Path) -> bool:
     """Whether the file holds NIfTI, gzipped or not, by content; broken ones count as well."""
@@ -178,7 +186,11 @@ def read(
         order, axis_notes = axis_order(
             header, affine, name=path.name, axes=axes, spacing_is_named=_NAMED_SPACING in notes
         )
-        geometry = Geometry.from_affine(affine @ moved_axes(order), slices=shape[order[2]])
+        geometry = Geometry.from_affine(
+            affine @ moved_axes(order),
+            slices=shape[order[2]],
+            is_placed=bool(header["sform_code"] > 0 or header["qform_code"] > 0),
+        )
     except (UnfitImageError, HeaderDataError, ValueError) as error:
         raise UnfitImageError(
             f"{path.name}: the header's geometry makes no sense ({error}).",
@@ -354,7 +366,7 @@ def _new_header(cine: Cine) -> Nifti1Header:
     header.set_data_dtype(cine.dtype)
     header.set_data_shape((columns, rows, slices) if time == 1 else (columns, rows, slices, time))
     affine = _LPS_TO_RAS @ cine.geometry.affine()
-    code = 1 if cine.geometry.is_known else 0
+    code = 1 if cine.geometry.is_placed else 0
     header.set_qform(affine, code=code)
     header.set_sform(affine, code=code)
     if slices > 1:
@@ -365,14 +377,5 @@ def _new_header(cine: Cine) -> Nifti1Header:
         header.set_xyzt_units("mm", "sec")
     else:
         header.set_xyzt_units("mm")
-    header["scl_slope"], header["scl_inter"] = _rescaling(cine)
+    header["scl_slope"], header["scl_inter"] = cine.rescaling
     return header
-
-
-def _rescaling(cine: Cine) -> tuple[float, float]:
-    """Slope and intercept of the stored values: DICOM's, where the cine came from there."""
-    from cinesr.imaging.dicom_frames import DicomSource
-
-    if isinstance(cine.source, DicomSource) and not cine.source.is_rescaled:
-        return cine.source.frames[0][0].slope_intercept
-    return 1.0, 0.0
