@@ -27,7 +27,8 @@ CINESR = (sys.executable, "-B", "-c", "from cinesr.cli import main; main()")
 COMMANDS = {
     "demo": ["--output", "--overwrite", "--quiet"],
     "upscale": [
-        *("--output", "--model", "--scale", "--threads", "--spacing", "--axes", "--overwrite"),
+        *("--output", "--model", "--scale", "--threads", "--label-maps", "--spacing", "--axes"),
+        "--overwrite",
         *("--json", "--quiet"),
     ],
     "degrade": [

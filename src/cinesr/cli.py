@@ -19,6 +19,7 @@ from cinesr.errors import CinesrError, OutputError
 if TYPE_CHECKING:
     from cinesr.imaging.cine import Cine
     from cinesr.upscaling.engine import Precision
+    from cinesr.upscaling.labels import LabelMaps
 
 SOME_FAILED = 1
 UNFIT_INPUT = 3
@@ -178,6 +179,13 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
     show_default=True,
     help="Of the network; bfloat16 is twice as fast where the processor has it, less exact.",
 )
+@click.option(
+    "--label-maps",
+    type=click.Choice(["leave", "repeat", "network"]),
+    default="leave",
+    show_default=True,
+    help="Leave them aside, repeat their pixels, or take them for pictures.",
+)
 @spacing_option
 @axes_option
 @overwrite_option
@@ -190,6 +198,7 @@ def upscale(
     scale: int | None,
     threads: int | None,
     precision: Precision,
+    label_maps: LabelMaps,
     spacing: tuple[float, float] | None,
     axes: str | None,
     overwrite: bool,
@@ -206,7 +215,9 @@ def upscale(
 
     if output is not None and len(inputs) > 1 and suffix_of(output):
         raise click.UsageError(f"{output} can take one result; name a folder for {len(inputs)}.")
-    upscaler = Upscaler(model, scale=scale, threads=threads, precision=precision)
+    upscaler = Upscaler(
+        model, scale=scale, threads=threads, precision=precision, label_maps=label_maps
+    )
     runs: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     talk = _talk(quiet)
@@ -418,8 +429,18 @@ def _described(cine: Cine) -> dict[str, Any]:
         "evenly_spaced": cine.geometry.is_evenly_spaced,
         "affine_lps": cine.geometry.affine().tolist(),
         "frame_time_ms": float(steps.mean()) if timed else None,
-        "notes": list(cine.notes),
+        "notes": [*cine.notes, *_label_note(cine)],
     }
+
+
+def _label_note(cine: Cine) -> list[str]:
+    from cinesr.imaging.label_maps import labels_of
+
+    try:
+        labels = labels_of(cine)
+    except CinesrError:  # Its frames cannot be read, which whoever needs them will tell.
+        return []
+    return [f"looks like a label map of {len(labels)} values, not a picture"] if labels else []
 
 
 @main.command()

@@ -29,10 +29,17 @@ from cinesr.imaging.files import (
     staged_result,
     suffix_of,
 )
+from cinesr.imaging.label_maps import labels_of
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
 from cinesr.upscaling.coverage import not_covered, recorded_result
 from cinesr.upscaling.engine import Engine, Precision
+from cinesr.upscaling.labels import (
+    LabelMaps,
+    checked_choice,
+    repeat_labels,
+    without_label_maps,
+)
 from cinesr.upscaling.pipeline import overlapped
 from cinesr.upscaling.preview import Panel, write_preview
 
@@ -97,10 +104,12 @@ class Upscaler:
         threads: Processor threads; all that this process may use where not given.
         precision: "float32", or "bfloat16": about twice as fast on processors that have it, and
             less exact.
+        label_maps: What is done with numbers of structures: "leave" refuses them, "repeat" repeats
+            their pixels, so that no new label arises, "network" takes them for pictures.
 
     Raises:
-        ModelError: There is no such model, its scale is another, or the processor has not this
-            precision.
+        ModelError: There is no such model, its scale is another, a setting is none of those
+            allowed, or the processor has not this precision.
     """
 
     def __init__(
@@ -110,8 +119,10 @@ class Upscaler:
         scale: int | None = None,
         threads: int | None = None,
         precision: Precision = "float32",
+        label_maps: LabelMaps = "leave",
     ) -> None:
         self.stopwatch = Stopwatch()
+        self.label_maps: LabelMaps = checked_choice(label_maps)
         self.model: Model = find_model(model, scale=scale)
         self._engine = Engine(self.model, threads=threads, precision=precision)
 
@@ -143,12 +154,17 @@ class Upscaler:
             progress: Called with frames done and frames in all.
 
         Raises:
-            UnfitImageError: A frame is not finite, or the image is constant.
+            UnfitImageError: A frame is not finite, or the image is constant or a label map.
             CheckFailedError: The result is not fit to be used.
         """
         watch, scale = self.stopwatch, self.model.scale
         with watch.stage("read"):
             rule = IntensityRule.of(cine)
+            labels = () if self.label_maps == "network" else labels_of(cine)
+        if labels:
+            repeated, place = repeat_labels(cine, labels, scale, how=self.label_maps)
+            before, after = (rule.apply(each.frame(*place)) for each in (cine, repeated))
+            return Upscaled(repeated, (), (before, after))
         job = _Job(cine, rule, self._engine, watch)
         times, slices, rows, columns = cine.shape
         report = progress or (lambda *_: None)
@@ -239,6 +255,7 @@ def upscale(
     scale: int | None = None,
     threads: int | None = None,
     precision: Precision = "float32",
+    label_maps: LabelMaps = "leave",
 ) -> Cine:
     """Upscales a cine in memory.
 
@@ -248,6 +265,7 @@ def upscale(
         scale: Refuse a model of another scale.
         threads: Processor threads; all that this process may use where not given.
         precision: "float32" or "bfloat16", as for `Upscaler`.
+        label_maps: "leave", "repeat" or "network", as for `Upscaler`.
 
     Returns:
         A cine of the same phases, slices, stored type and extent, with `scale` times the rows and
@@ -255,10 +273,12 @@ def upscale(
 
     Raises:
         ModelError: There is no such model, or its scale is another.
-        UnfitImageError: A frame is not finite, or the image is constant.
+        UnfitImageError: A frame is not finite, or the image is constant or a label map.
         CheckFailedError: The result is not fit to be used.
     """
-    upscaler = Upscaler(model, scale=scale, threads=threads, precision=precision)
+    upscaler = Upscaler(
+        model, scale=scale, threads=threads, precision=precision, label_maps=label_maps
+    )
     return upscaler(cine).cine.in_memory()
 
 
@@ -333,6 +353,9 @@ def upscale_path(
         cines = open_cines(source, spacing_mm=spacing_mm, axes=axes)
     if derivation := recorded_result(source):
         cines = [replace(cine, derivation=derivation) for cine in cines]
+    if upscaler.label_maps == "leave":
+        with watch.stage("read"):
+            cines = without_label_maps(cines)
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
     if suffix := suffix_of(output):
         if len(cines) > 1:
