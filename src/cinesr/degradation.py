@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError
-from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames, require_cine
 from cinesr.imaging.filters import gaussian_taps
 
 SCALES = range(2, 9)
@@ -233,6 +233,7 @@ def degrade(
     """
     from cinesr import __version__
 
+    require_cine(cine)
     recipe = Degradation(method, scale, noise, seed)
     time, slices, rows, columns = cine.shape
     rows, columns = recipe.cropped_shape(rows, columns)

@@ -58,7 +58,7 @@ class TestArrays:
     def test_anything_else_is_refused_with_the_way_out(self, tmp_path: Path, shape, guess) -> None:
         np.save(tmp_path / "a.npy", np.zeros(shape, "uint8"))
 
-        with pytest.raises(UnfitImageError, match=r"a\.npy.*does not name its axes") as error:
+        with pytest.raises(UnfitImageError, match=r"a\.npy.*whose axes have no names") as error:
             files.load(tmp_path / "a.npy")
 
         assert f"--axes {guess} in the shell" in str(error.value)

@@ -20,7 +20,7 @@ from cinesr.evaluation.lpips import SMALLEST_SIDE as SMALLEST_LPIPS_SIDE
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.pairing import Pair, paired, require_same_place
 from cinesr.evaluation.scores import Evaluation, Fidelity, FrameScores, Scores, mean_scores
-from cinesr.imaging.cine import Cine
+from cinesr.imaging.cine import Cine, require_cine
 from cinesr.imaging.registration import subpixel_shift
 
 BODY_THRESHOLD = 0.05
@@ -286,6 +286,8 @@ def evaluate(
         UnfitImageError: The two do not overlap or their grids do not coincide, a frame holds NaN or
             Inf, the reference has no positive value, or the mask is of another size.
     """
+    for cine in (reference, candidate):
+        require_cine(cine)
     pair = paired(reference, candidate)
     cropped, notes = pair.reference, (*pair.notes, *_rescaling_notes(reference, candidate))
     data_range = max(float(reference.real_frame(*at).max()) for at in _places(reference))

@@ -73,7 +73,7 @@ def axes_of(shape: tuple[int, ...], *, name: str, axes: str | None = None) -> st
         place = {start: "y", start + 1: "x"}
         guess = "".join(place.get(axis) or next(rest) for axis in range(len(shape)))
         raise UnfitImageError(
-            f"{name}: an array of shape {shape}, whose file does not name its axes; "
+            f"{name}: an array of shape {shape}, whose axes have no names; "
             f"({', '.join(_WORDS[letter] for letter in _USUAL[len(shape)])}) is usual, but the "
             "last two do not look like the picture.",
             hint=f'Name the axes: --axes {guess} in the shell, axes="{guess}" in Python, if that '

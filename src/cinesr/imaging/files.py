@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.archive import is_zip, unpacked
-from cinesr.imaging.cine import Cine
+from cinesr.imaging.cine import Cine, require_cine
 from cinesr.imaging.staging import staged
 
 __all__ = [
@@ -42,19 +42,27 @@ _MOST_NAMED = 10
 Spacing = tuple[float, float]
 
 
-_FOREIGN = {
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".zip",
-    ".gz",
-    ".mha",
-    ".mhd",
-    ".nrrd",
-    ".npz",
-}
+_FOREIGN = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".jls", ".bmp", ".gif", ".webp", ".svg", ".pdf"),
+        *(".hdr", ".img", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgh", ".mgz", ".mnc", ".vtk", ".vti"),
+        *(
+            ".mat",
+            ".npz",
+            ".h5",
+            ".hdf5",
+            ".zarr",
+            ".pkl",
+            ".pickle",
+            ".pt",
+            ".pth",
+            ".csv",
+            ".tsv",
+        ),
+        *(".txt", ".json", ".xml", ".toml", ".md", ".html", ".mp4", ".avi", ".mov", ".mkv", ".exr"),
+        *(".zip", ".gz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".onnx", ".keras", ".lsm"),
+    }
+)
 """What a file would be named of a kind that cinesr does not write; a folder hardly is."""
 
 
@@ -273,7 +281,9 @@ def save(cine: Cine, path: str | Path, *, overwrite: bool = False) -> Path:
     Raises:
         OutputError: It exists, there is no room, or the format cannot hold the cine.
     """
+    require_cine(cine)
     path = Path(path)
+    _refuse_foreign(path)
     writer = _writer(suffix_of(path))
     if overwrite and path.is_dir():
         _refuse_strangers(path)
@@ -311,15 +321,19 @@ def require_sensible_output(source: Path, output: Path) -> None:
     Raises:
         OutputError: Both are one file or folder, or the output's name is that of another format.
     """
+    _refuse_foreign(output)
+    if source.exists() and output.exists() and source.samefile(output):
+        raise OutputError(
+            f"{output} is the input itself; expected another name for the output.",
+            hint="Name another file or folder with -o.",
+        )
+
+
+def _refuse_foreign(output: Path) -> None:
     if not output.is_dir() and not suffix_of(output) and output.suffix.lower() in _FOREIGN:
         raise OutputError(
             f"{output}: cinesr does not write {output.suffix} files; expected one of "
             f"{', '.join(SUFFIXES)}, or a folder.",
-            hint="Name another file or folder with -o.",
-        )
-    if source.exists() and output.exists() and source.samefile(output):
-        raise OutputError(
-            f"{output} is the input itself; expected another name for the output.",
             hint="Name another file or folder with -o.",
         )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cinesr import __version__
 from cinesr.errors import OutputError
-from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames, require_cine
 from cinesr.imaging.files import (
     RECORD,
     natural_suffix,
@@ -157,6 +157,7 @@ class Upscaler:
             UnfitImageError: A frame is not finite, or the image is constant or a label map.
             CheckFailedError: The result is not fit to be used.
         """
+        require_cine(cine)
         watch, scale = self.stopwatch, self.model.scale
         with watch.stage("read"):
             rule = IntensityRule.of(cine)
@@ -260,7 +261,7 @@ def upscale(
     """Upscales a cine in memory.
 
     Args:
-        cine: What to upscale, as `cinesr.load` gives it.
+        cine: What to upscale, as `cinesr.load` or `Cine.from_array` gives it.
         model: A name from `cinesr.models()` or an .onnx file; the default model where not given.
         scale: Refuse a model of another scale.
         threads: Processor threads; all that this process may use where not given.
@@ -276,6 +277,7 @@ def upscale(
         UnfitImageError: A frame is not finite, or the image is constant or a label map.
         CheckFailedError: The result is not fit to be used.
     """
+    require_cine(cine)
     upscaler = Upscaler(
         model, scale=scale, threads=threads, precision=precision, label_maps=label_maps
     )
