@@ -27,17 +27,27 @@ CINESR = (sys.executable, "-B", "-c", "from cinesr.cli import main; main()")
 COMMANDS = {
     "demo": ["--output", "--overwrite", "--quiet"],
     "upscale": [
-        *("--output", "--model", "--scale", "--threads", "--spacing", "--overwrite"),
+        *("--output", "--model", "--scale", "--threads", "--label-maps", "--spacing", "--axes"),
+        "--overwrite",
         *("--json", "--quiet"),
     ],
     "degrade": [
-        *("--output", "--method", "--scale", "--noise", "--seed", "--series", "--spacing"),
+        *(
+            "--output",
+            "--method",
+            "--scale",
+            "--noise",
+            "--seed",
+            "--series",
+            "--spacing",
+            "--axes",
+        ),
         *("--overwrite", "--quiet"),
     ],
-    "evaluate": ["--mask", "--no-lpips", "--series", "--spacing", "--json", "--quiet"],
-    "info": ["--spacing", "--json"],
+    "evaluate": ["--mask", "--no-lpips", "--series", "--spacing", "--axes", "--json", "--quiet"],
+    "info": ["--spacing", "--axes", "--json"],
     "models": ["--json", "--quiet"],
-    "view": ["--port", "--no-browser", "--spacing", "--quiet"],
+    "view": ["--port", "--no-browser", "--spacing", "--axes", "--quiet"],
     "train": ["--resume", "--quiet"],
     "export": ["--output", "--overwrite", "--quiet"],
     "experiment": ["--output", "--resume", "--only", "--as-is", "--quiet"],
@@ -582,3 +592,25 @@ class TestTraining:
             result = cli("train", tmp_path / name)
             assert (result.exit_code, result.stdout) == (3, "")
             assert words in result.stderr
+
+
+def test_axes_that_a_file_does_not_name_are_named_in_the_shell(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 200, (20, 24, 3)).astype("uint8")
+    np.save(tmp_path / "a.npy", frames)
+    refused = cli("info", tmp_path / "a.npy")
+    assert refused.exit_code == 3
+    assert "--axes yxt" in refused.stderr
+    told = json.loads(cli("info", tmp_path / "a.npy", "--axes", "yxz", "--json").stdout)
+    assert told["series"][0]["shape"] == [1, 3, 20, 24]
+    model = write_model(tmp_path / "m.onnx", scale=2)
+    for command in (
+        ("upscale", tmp_path / "a.npy", "-o", tmp_path / "b.npy", "--model", model),
+        ("degrade", tmp_path / "a.npy", "-o", tmp_path / "c.npy", "--scale", "2"),
+        ("evaluate", tmp_path / "a.npy", tmp_path / "a.npy", "--no-lpips"),
+    ):
+        assert cli(*command, "--axes", "yxt").exit_code == 0
+    assert np.load(tmp_path / "b.npy").shape == (40, 48, 3)
+    assert np.load(tmp_path / "c.npy").shape == (10, 12, 3)
+    wrong = cli("info", tmp_path / "a.npy", "--axes", "abc")
+    assert wrong.exit_code == 2
+    assert "expected the letters t (time), z (slice)" in wrong.stderr

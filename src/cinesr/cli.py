@@ -19,6 +19,7 @@ from cinesr.errors import CinesrError, OutputError
 if TYPE_CHECKING:
     from cinesr.imaging.cine import Cine
     from cinesr.upscaling.engine import Precision
+    from cinesr.upscaling.labels import LabelMaps
 
 SOME_FAILED = 1
 UNFIT_INPUT = 3
@@ -76,6 +77,16 @@ def _pair(words: str) -> Callable[..., tuple[float, float] | None]:
     return read
 
 
+def _axes(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Letters for the axes of an array, checked before anything is read."""
+    from cinesr.imaging.axes import parsed_axes
+
+    try:
+        return None if value is None else parsed_axes(value)
+    except CinesrError as error:
+        raise click.BadParameter(error.message, ctx, param) from error
+
+
 path_type = click.Path(path_type=Path)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -85,6 +96,12 @@ spacing_option = click.option(
     metavar="ROW,COLUMN",
     callback=_pair("in millimetres, such as 1.4,1.3"),
     help="Pixel spacing in mm, for files that do not say.",
+)
+axes_option = click.option(
+    "--axes",
+    metavar="LETTERS",
+    callback=_axes,
+    help="Axes of files that do not say, in their order: t time, z slice, y row, x column.",
 )
 series_option = click.option("--series", help="Which one, by number or name, if there are several.")
 
@@ -191,7 +208,15 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
     show_default=True,
     help="Of the network; bfloat16 is twice as fast where the processor has it, less exact.",
 )
+@click.option(
+    "--label-maps",
+    type=click.Choice(["leave", "repeat", "network"]),
+    default="leave",
+    show_default=True,
+    help="Leave them aside, repeat their pixels, or take them for pictures.",
+)
 @spacing_option
+@axes_option
 @overwrite_option
 @json_option
 @quiet_option
@@ -205,7 +230,9 @@ def upscale(
     denoise: float,
     threads: int | None,
     precision: Precision,
+    label_maps: LabelMaps,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -228,11 +255,12 @@ def upscale(
         precision=precision,
         telling=Telling(parse_acquired(acquired) if acquired else {}, denoise),
         spacing_out_mm=spacing_out,
+        label_maps=label_maps,
     )
     runs: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     talk = _talk(quiet)
-    scales = [scale_for(source, upscaler, spacing_mm=spacing) for source in inputs]
+    scales = [scale_for(source, upscaler, spacing_mm=spacing, axes=axes) for source in inputs]
     targets = output_paths(inputs, output, scales)
     for source, target in zip(inputs, targets, strict=True):
         try:
@@ -243,6 +271,7 @@ def upscale(
                     upscaler,
                     overwrite=overwrite,
                     spacing_mm=spacing,
+                    axes=axes,
                     progress=progress,
                 )
         except CinesrError as error:
@@ -326,6 +355,7 @@ def _size(shape: list[int]) -> str:
 )
 @series_option
 @spacing_option
+@axes_option
 @overwrite_option
 @quiet_option
 def degrade(
@@ -340,6 +370,7 @@ def degrade(
     window: str,
     series: str | None,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -348,7 +379,7 @@ def degrade(
     from cinesr.imaging.files import require_sensible_output
 
     require_sensible_output(source, output)
-    cine = cinesr.load(source, series=series, spacing_mm=spacing)
+    cine = cinesr.load(source, series=series, spacing_mm=spacing, axes=axes)
     how: dict[str, Any] = {"noise": noise, "seed": seed}
     how |= {"keep": keep, "shape": shape, "window": window}
     low = cinesr.degrade(cine, method=method, scale=scale, **how)
@@ -364,6 +395,7 @@ def degrade(
 @click.option("--lpips/--no-lpips", default=True, help="LPIPS takes most of the time.")
 @series_option
 @spacing_option
+@axes_option
 @json_option
 @quiet_option
 def evaluate(
@@ -373,24 +405,20 @@ def evaluate(
     lpips: bool,
     series: str | None,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Score a CANDIDATE against its REFERENCE.
 
     PSNR, SSIM, NRMSE, LPIPS, checkerboard index and sub-pixel shift, over the whole frame and the
-    body.
+    body. Real values are compared, slope and intercept applied, where both lie in the patient;
+    nothing is resampled.
     """
-    import numpy as np
-
     import cinesr
 
-    heart = None
-    if mask is not None:
-        heart = np.asarray(cinesr.load(mask, spacing_mm=spacing).frames) > 0
-        heart = heart[0] if heart.shape[0] == 1 else heart
-        heart = heart[0] if heart.shape[0] == 1 and heart.ndim == 3 else heart
-    cines = [_one_cine(path, series, spacing) for path in (reference, candidate)]
+    heart = None if mask is None else cinesr.load(mask, spacing_mm=spacing, axes=axes)
+    cines = [_one_cine(path, series, spacing, axes) for path in (reference, candidate)]
     with progress_bar("Scoring", quiet=quiet) as progress:
         found = cinesr.evaluate(*cines, heart_mask=heart, with_lpips=lpips, progress=progress)
     if as_json:
@@ -401,14 +429,16 @@ def evaluate(
     click.echo(_score_table(found.to_dict()))
 
 
-def _one_cine(path: Path, series: str | None, spacing: tuple[float, float] | None) -> Cine:
+def _one_cine(
+    path: Path, series: str | None, spacing: tuple[float, float] | None, axes: str | None
+) -> Cine:
     """The chosen series; a result made from one series of several holds that one alone."""
     from cinesr.imaging.files import load, open_cines
 
-    cines = open_cines(path, spacing_mm=spacing)
+    cines = open_cines(path, spacing_mm=spacing, axes=axes)
     if len(cines) == 1:
         return cines[0].in_memory()
-    return load(path, series=series, spacing_mm=spacing)
+    return load(path, series=series, spacing_mm=spacing, axes=axes)
 
 
 def _score_table(found: dict[str, Any]) -> str:
@@ -434,12 +464,15 @@ def _score_table(found: dict[str, Any]) -> str:
 @main.command()
 @click.argument("source", type=path_type, metavar="INPUT")
 @spacing_option
+@axes_option
 @json_option
-def info(source: Path, spacing: tuple[float, float] | None, as_json: bool) -> None:
+def info(
+    source: Path, spacing: tuple[float, float] | None, axes: str | None, as_json: bool
+) -> None:
     """Show what is in there, without running anything."""
     from cinesr.imaging.files import open_cines
 
-    found = [_described(cine) for cine in open_cines(source, spacing_mm=spacing)]
+    found = [_described(cine) for cine in open_cines(source, spacing_mm=spacing, axes=axes)]
     if as_json:
         click.echo(json.dumps({"input": str(source), "series": found}, indent=1))
         return
@@ -473,8 +506,18 @@ def _described(cine: Cine) -> dict[str, Any]:
         "evenly_spaced": cine.geometry.is_evenly_spaced,
         "affine_lps": cine.geometry.affine().tolist(),
         "frame_time_ms": float(steps.mean()) if timed else None,
-        "notes": list(cine.notes),
+        "notes": [*cine.notes, *_label_note(cine)],
     }
+
+
+def _label_note(cine: Cine) -> list[str]:
+    from cinesr.imaging.label_maps import labels_of
+
+    try:
+        labels = labels_of(cine)
+    except CinesrError:  # Its frames cannot be read, which whoever needs them will tell.
+        return []
+    return [f"looks like a label map of {len(labels)} values, not a picture"] if labels else []
 
 
 @main.command()
@@ -502,12 +545,14 @@ def models(as_json: bool, quiet: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="[default: any that is free]")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @spacing_option
+@axes_option
 @quiet_option
 def view(
     inputs: tuple[Path, ...],
     port: int | None,
     no_browser: bool,
     spacing: tuple[float, float] | None,
+    axes: str | None,
     quiet: bool,
 ) -> None:
     """Look at scans and upscale them, on a page that only this computer can open.
@@ -528,6 +573,7 @@ def view(
         port=port or 0,
         open_browser=not no_browser,
         spacing_mm=spacing,
+        axes=axes,
         tell_address=tell_address,
         tell_error=tell_error,
     )

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError
 from cinesr.imaging.acquisition import Acquisition, measured
-from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames, require_cine
 from cinesr.imaging.filters import gaussian_taps
 from cinesr.imaging.padding import filled, shrunk_back
 
@@ -379,6 +379,7 @@ def degrade(
     """
     from cinesr import __version__
 
+    require_cine(cine)
     recipe = Degradation(method, scale, noise, seed, keep, shape, window)
     time, slices, rows, columns = cine.shape
     rows, columns = recipe.cropped_shape(rows, columns)

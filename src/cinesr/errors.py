@@ -28,6 +28,10 @@ class UnfitImageError(CinesrError):
     """A file that was read, but whose image cannot be processed as it is."""
 
 
+class LabelMapError(UnfitImageError):
+    """A label map where a picture is expected."""
+
+
 class MissingCodecError(UnreadableFileError):
     """A compressed file for which no decoder is installed."""
 

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
+from itertools import permutations, product
 
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -8,6 +10,7 @@ from scipy import ndimage
 from cinesr.errors import UnfitImageError
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import checkerboard_index, evaluate, nrmse, psnr, ssim
+from cinesr.imaging import files
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.geometry import Geometry
 
@@ -149,12 +152,194 @@ def moved(geometry, columns):
     return replace(geometry, positions_mm=geometry.positions_mm + step)
 
 
-def test_cut_candidate_must_start_at_the_same_voxel():
-    reference = beating(rows=66, columns=75)
-    candidate = worse(reference, geometry=moved(reference.geometry, 3))
-    candidate = replace(candidate, frames=candidate.frames[..., :64, 3:])
-    with pytest.raises(UnfitImageError, match="the same first voxel and pixel spacing"):
-        evaluate(reference, candidate)
+def test_another_field_of_view_is_compared_where_both_are():
+    reference = beating(slices=3, rows=66, columns=75)
+    candidate = worse(reference)
+    window = (slice(1, 3), slice(5, 60), slice(3, 75))
+    moved_by = reference.geometry.affine() @ [3, 5, 0, 0]
+    positions = reference.geometry.positions_mm[1:] + moved_by[:3]
+    candidate = replace(
+        candidate,
+        frames=candidate.frames[:, *window],
+        geometry=replace(reference.geometry, positions_mm=positions),
+    )
+    heart = np.zeros((3, 66, 75), dtype=bool)
+    heart[2, 20:40, 20:50] = True
+
+    found = evaluate(reference, candidate, heart_mask=heart, with_lpips=False)
+
+    top = float(reference.frames.max())
+    ours = reference.frames[:, *window]
+    expected = psnr(ours, candidate.frames, data_range=top)
+    assert found.mean.whole.psnr == pytest.approx(expected)
+    assert [row.slice_index for row in found.frames] == [1, 2, 1, 2]
+    assert [row.scores.heart is None for row in found.frames] == [True, False, True, False]
+    mask = heart[2, 5:60, 3:75]
+    expected = psnr(ours[1, 1], candidate.frames[1, 1], data_range=top, mask=mask)
+    assert found.frames[3].scores.heart.psnr == pytest.approx(expected)
+    assert "2 of 3 slices, 55 of 66 rows and 72 of 75 columns" in found.notes[0]
+    # A candidate that is larger on all sides is cut as well.
+    other = evaluate(candidate, reference, with_lpips=False)
+    assert other.mean.whole.nrmse > 0
+    assert [row.slice_index for row in other.frames] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda g: moved(g, 500), "overlap in the patient, plane on plane"),
+        (lambda g: moved(g, 2.5), "pixels in the same places(.|\n)*resampled here"),
+        (lambda g: replace(g, positions_mm=g.positions_mm + g.directions[:, 2] * 4), "overlap"),
+        (lambda g: replace(g, spacing_mm=(1.4, 1.7, 8)), "the same pixel spacing"),
+        (lambda g: replace(g, directions=g.directions @ tilt(30)), "planes in the same directions"),
+        (lambda g: replace(g, directions=g.directions @ tilt(0.8)), "the same pixel spacing"),
+    ],
+)
+def test_grids_that_do_not_coincide_are_refused(change, words):
+    reference = beating()
+    candidate = worse(reference, geometry=change(reference.geometry))
+    with pytest.raises(UnfitImageError, match=words):
+        evaluate(reference, candidate, with_lpips=False)
+
+
+def tilt(degrees):
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("flips", list(product((1, -1), repeat=3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_same_scan_with_other_axes_is_the_same_scan(tmp_path, order, flips):
+    """Every one of the 48 orientations of a file, turned by nibabel."""
+    reference = beating(slices=3, rows=33, columns=35)
+    files.save(reference, tmp_path / "a.nii")
+    image = nib.load(tmp_path / "a.nii")
+    image = image.as_reoriented(np.array(list(zip(order, flips, strict=True))))
+    nib.save(image, tmp_path / "b.nii")
+    candidate = files.load(tmp_path / "b.nii")
+
+    found = evaluate(reference, candidate, with_lpips=False)
+
+    assert found.mean.whole.psnr == np.inf
+    assert found.mean.whole.nrmse == 0
+    is_turned = not candidate.geometry.is_close(reference.geometry, tolerance_mm=0.01)
+    assert any("run otherwise" in note for note in found.notes) == is_turned
+
+
+def test_a_stack_that_is_not_evenly_spaced_is_turned_within_its_planes():
+    reference = beating(slices=3)
+    uneven = replace(
+        reference.geometry,
+        positions_mm=reference.geometry.positions_mm
+        + np.outer([0, 0, 3.0], reference.geometry.directions[:, 2]),
+    )
+    reference = replace(reference, geometry=uneven)
+    step = uneven.affine()[:3, 0] * 71
+    candidate = replace(
+        reference,
+        frames=reference.frames[:, ::-1, :, ::-1],
+        geometry=replace(
+            uneven,
+            directions=uneven.directions * [-1, 1, -1],
+            positions_mm=uneven.positions_mm[::-1] + step,
+        ),
+    )
+    assert evaluate(reference, candidate, with_lpips=False).mean.whole.psnr == np.inf
+    sideways = replace(
+        candidate,
+        geometry=replace(
+            candidate.geometry, directions=candidate.geometry.directions[:, [2, 1, 0]]
+        ),
+    )
+    with pytest.raises(UnfitImageError, match="planes in the same directions"):
+        evaluate(reference, sideways)
+
+
+def nifti(path, real, *, slope=1.0, intercept=0.0, dtype="int16", code=1):
+    stored = ((real - intercept) / slope).astype(dtype)
+    image = nib.Nifti1Image(stored, np.diag([1.4, 1.4, 8.0, 1.0]))
+    image.set_sform(image.affine, code)
+    image.set_qform(image.affine, code)
+    image.header.set_slope_inter(slope, intercept)
+    nib.save(image, path)
+    # nibabel rescales what it saves: the stored numbers are put where they belong.
+    content = bytearray(path.read_bytes())
+    content[352:] = stored.tobytes(order="F")
+    path.write_bytes(content)
+    return files.load(path)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize(("slope", "intercept"), [(0.5, 0.0), (2.0, -100.0), (-1.0, 10.0)])
+def test_real_values_are_compared(tmp_path, slope, intercept, dtype):
+    real = beating().frames[0].T // 4 * 4
+    reference = nifti(tmp_path / "a.nii", real)
+    same = nifti(tmp_path / "b.nii", real, slope=slope, intercept=intercept, dtype=dtype)
+    twice = nifti(tmp_path / "c.nii", 2 * real, slope=slope, intercept=intercept, dtype=dtype)
+
+    found = evaluate(reference, same, with_lpips=False)
+
+    assert found.mean.whole.psnr == np.inf
+    assert f"{slope:g} x + {intercept:g} for b.nii" in found.notes[0]
+    assert evaluate(same, reference, with_lpips=False).data_range == real.max()
+    assert evaluate(reference, twice, with_lpips=False).mean.whole.nrmse == pytest.approx(1.0)
+    top = float(real.max())
+    expected = np.mean([psnr(frame, 2.0 * frame, data_range=top) for frame in real.T])
+    measured = evaluate(reference, twice, with_lpips=False).mean.whole.psnr
+    assert measured == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
+def test_a_slope_that_means_none_is_none(tmp_path, slope):
+    real = beating().frames[0].T
+    reference = nifti(tmp_path / "a.nii", real)
+    nifti(tmp_path / "b.nii", real)
+    content = bytearray((tmp_path / "b.nii").read_bytes())
+    content[112:120] = np.array([slope, 7.0], "<f4").tobytes()
+    (tmp_path / "b.nii").write_bytes(content)
+
+    found = evaluate(reference, files.load(tmp_path / "b.nii"), with_lpips=False)
+
+    assert found.mean.whole.psnr == np.inf
+
+
+def test_cutting_keeps_slope_and_intercept(tmp_path):
+    real = beating(rows=66, columns=75).frames[0].T
+    reference = nifti(tmp_path / "a.nii", real * 2.0, slope=2.0)
+    for code in (1, 0):  # Known and unknown place.
+        smaller = nifti(tmp_path / "b.nii", 2.0 * real[:72, :64], dtype="float32", code=code)
+        assert evaluate(reference, smaller, with_lpips=False).mean.whole.psnr == np.inf
+
+
+def test_a_file_that_says_no_place_is_compared_by_index(tmp_path):
+    real = beating().frames[0].T
+    reference = nifti(tmp_path / "a.nii", real)
+    reference = replace(reference, geometry=moved(reference.geometry, 300))
+    without = nifti(tmp_path / "b.nii", real, code=0)
+
+    assert not without.geometry.is_placed
+    assert evaluate(reference, without, with_lpips=False).mean.whole.psnr == np.inf
+
+
+def test_a_mask_lies_where_its_file_says():
+    reference = beating()
+    mask = np.zeros((1, 2, 64, 72), np.uint8)
+    mask[0, 1, 20:40, 20:50] = 1
+    candidate = worse(reference)
+    plain = evaluate(reference, candidate, heart_mask=mask[0], with_lpips=False)
+    flipped = replace(
+        reference.geometry,
+        directions=reference.geometry.directions * [-1, 1, 1],
+        positions_mm=reference.geometry.positions_mm + reference.geometry.affine()[:3, 0] * 71,
+    )
+    cine = Cine(mask[..., ::-1], flipped, name="mask")
+
+    found = evaluate(reference, candidate, heart_mask=cine, with_lpips=False)
+
+    assert found.frames == plain.frames
+    elsewhere = replace(cine, geometry=moved(flipped, 30))
+    with pytest.raises(UnfitImageError, match="a mask in the same place"):
+        evaluate(reference, candidate, heart_mask=elsewhere, with_lpips=False)
 
 
 def test_positions_that_differ_are_noted():
@@ -180,10 +365,17 @@ def low_resolution(reference):
             low_resolution,
             r"low has 2 phases x 2 slices of 16 rows x 18 columns(.|\n)*upscale it by 4",
         ),
-        (lambda c: replace(c, frames=c.frames[..., :56, :]), "degrade the reference"),
+        (
+            lambda c: replace(c, frames=c.frames[..., :56, :], geometry=Geometry.assumed(slices=2)),
+            "degrade the reference",
+        ),
         (lambda c: replace(c, frames=c.frames[:1], times_ms=np.zeros(1)), "1 phases x 2 slices"),
         (
-            lambda c: replace(c, frames=np.pad(c.frames, ((0, 0), (0, 0), (0, 4), (0, 4)))),
+            lambda c: replace(
+                c,
+                frames=np.pad(c.frames, ((0, 0), (0, 0), (0, 4), (0, 4))),
+                geometry=Geometry.assumed(slices=2),
+            ),
             "The candidate is larger",
         ),
     ],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import cinesr
 from cinesr.errors import UnfitImageError
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.geometry import Geometry
@@ -215,3 +216,132 @@ def test_too_few_frames_at_once_are_noticed() -> None:
     frames = LazyFrames((1, 2, 1, 1), "int16", lambda *_: one, lambda: iter([one]))
     with pytest.raises(ValueError, match="shorter"):
         list(frames)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_values_beyond_a_float_type_are_clipped_to_its_largest(dtype) -> None:
+    largest = np.finfo(dtype).max
+    cine = cine_of(np.zeros((1, 1, 2, 2), dtype))
+
+    stored = cine.to_stored(np.array([-1e308, -1.0, 0.5, 1e308]))
+
+    assert stored.dtype == dtype
+    finite = [-min(float(largest), 1e308), -1.0, 0.5, min(float(largest), 1e308)]
+    np.testing.assert_array_equal(stored, np.array(finite, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int16", "int64"])
+def test_the_rule_of_a_type_s_whole_range_is_finite(dtype) -> None:
+    info = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    frames = np.full((1, 1, 30, 30), info.min, dtype)
+    frames[..., ::2] = info.max
+
+    rule = IntensityRule.of(cine_of(frames))
+
+    assert (rule.low, rule.high) == (float(info.min), float(info.max))
+    np.testing.assert_allclose(np.unique(rule.apply(frames)), [0, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int16", "float32"])
+def test_the_percentile_does_not_overflow_the_type(dtype) -> None:
+    largest = 100 if dtype == "int8" else 30000
+    frames = np.full((1, 1, 20, 20), -largest, dtype)
+    frames[0, 0, 0, 0] = largest
+
+    expected = np.percentile(frames.astype(float), IntensityRule.PERCENTILE)
+    assert IntensityRule.of(cine_of(frames)).high == pytest.approx(expected)
+
+
+class TestFromArray:
+    @pytest.mark.parametrize(
+        ("shape", "axes", "expected"),
+        [
+            ((6, 9), None, (1, 1, 6, 9)),
+            ((4, 6, 9), None, (4, 1, 6, 9)),
+            ((4, 3, 6, 9), None, (4, 3, 6, 9)),
+            ((6, 9, 4), "yxt", (4, 1, 6, 9)),
+            ((3, 6, 9), "zyx", (1, 3, 6, 9)),
+        ],
+    )
+    def test_axes_find_their_places(self, shape, axes, expected) -> None:
+        array = np.arange(np.prod(shape), dtype="uint16").reshape(shape)
+
+        cine = Cine.from_array(array, axes=axes)
+
+        assert cine.shape == expected
+        assert np.shares_memory(cine.frames, array)
+        assert not cine.geometry.is_known
+        assert cine.name == "array"
+
+    def test_spacing_and_times_are_those_that_are_named(self) -> None:
+        cine = Cine.from_array(
+            np.zeros((3, 2, 8, 9)),
+            spacing_mm=(1.4, 1.3),
+            slice_spacing_mm=8,
+            times_ms=[0, 30, 60],
+            name="mine",
+        )
+
+        assert cine.geometry.spacing_mm == (1.3, 1.4, 8.0)
+        assert cine.geometry.is_known
+        assert not cine.geometry.is_placed
+        np.testing.assert_array_equal(cine.geometry.positions_mm, [[0, 0, 0], [0, 0, 8]])
+        assert cine.geometry.is_evenly_spaced
+        np.testing.assert_array_equal(cine.times_ms, [0, 30, 60])
+        assert cine.name == "mine"
+        assert Cine.from_array(np.zeros((8, 9)), spacing_mm=2).geometry.spacing_mm[:2] == (2, 2)
+
+    def test_any_byte_order_and_lists_are_taken(self) -> None:
+        assert Cine.from_array(np.zeros((8, 9), ">f4")).dtype.isnative
+        assert Cine.from_array([[1, 2], [3, 4]]).shape == (1, 1, 2, 2)
+
+    @pytest.mark.parametrize(
+        ("array", "settings", "words"),
+        [
+            (np.zeros((8, 9), complex), {}, "an array of complex128; expected whole numbers"),
+            (np.zeros((8, 9), bool), {}, "an array of bool"),
+            (np.array([["a"]]), {}, "an array of <U1"),
+            (np.zeros((8, 9), object), {}, "an array of object"),
+            (np.zeros(5), {}, r"an array of shape \(5,\)"),
+            (np.zeros((40, 48, 5)), {}, "--axes yxt"),
+            (np.zeros((8, 9)), {"axes": "tyx"}, "3 axes were named"),
+            (np.zeros((8, 9)), {"spacing_mm": 0}, "spacing_mm is 0; expected one or two numbers"),
+            (np.zeros((8, 9)), {"spacing_mm": (1, 2, 3)}, "spacing_mm is"),
+            (np.zeros((8, 9)), {"spacing_mm": "wide"}, "spacing_mm is 'wide'"),
+            (np.zeros((8, 9)), {"slice_spacing_mm": -1}, "slice_spacing_mm is -1"),
+            (np.zeros((3, 8, 9)), {"times_ms": [0, 1]}, r"times_ms has the shape \(2,\)"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, array, settings, words: str) -> None:
+        with pytest.raises(UnfitImageError, match=words):
+            Cine.from_array(array, **settings)
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (np.zeros((8, 9)), r"an array of shape \(8, 9\) came(.|\n)*Cine\.from_array\(array"),
+        ("scan/", r"the path 'scan/' came(.|\n)*cinesr\.load\('scan/'\)"),
+        (None, r"a NoneType came(.|\n)*cinesr\.load"),
+        ([cine_of(np.zeros((1, 1, 2, 2)))] * 2, r"2 cines came(.|\n)*one by one"),
+    ],
+)
+def test_what_is_no_cine_is_refused_with_the_way_to_one(tmp_path, thing, words: str) -> None:
+    cine = cine_of(np.zeros((1, 1, 2, 2)))
+    for use in (
+        cinesr.upscale,
+        cinesr.degrade,
+        lambda it: cinesr.evaluate(it, cine),
+        lambda it: cinesr.evaluate(cine, it),
+        lambda it: cinesr.save(it, tmp_path / "a.npy"),
+    ):
+        with pytest.raises(UnfitImageError, match=words):
+            use(thing)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "complex64", "object"])
+def test_a_cine_of_no_grey_values_is_refused_in_our_words(dtype: str) -> None:
+    cine = cine_of(np.ones((1, 1, 20, 20), dtype))
+    for use in (cinesr.upscale, cinesr.degrade, lambda it: cinesr.evaluate(it, it)):
+        with pytest.raises(UnfitImageError, match=f"an array of {dtype}; expected whole numbers"):
+            use(cine)

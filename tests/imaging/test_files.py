@@ -795,3 +795,16 @@ def test_pictures_do_not_pay_for_dicom_and_nifti(tmp_path: Path) -> None:
     )
     assert run.stdout.strip() == ""
     assert dicom.is_dicom(dicom_cases.write_enhanced(tmp_path / "a.dcm"))
+
+
+@pytest.mark.parametrize("name", ["x.hdr", "x.mat", "x.img", "X.MHA", "x.h5", "x.jpg", "x.tar.gz"])
+def test_kinds_that_are_not_written_do_not_become_folders(tmp_path: Path, name: str) -> None:
+    for refuse in (
+        lambda: files.save(still(), tmp_path / name),
+        lambda: files.require_sensible_output(tmp_path / "a.png", tmp_path / name),
+    ):
+        with pytest.raises(
+            OutputError, match=r"cinesr does not write \.\w+ files; expected one of"
+        ):
+            refuse()
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinesr.degradation import Degradation
-from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
+from cinesr.errors import ConfigError, LabelMapError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.files import save
 from cinesr.imaging.geometry import Geometry
@@ -280,3 +280,21 @@ def test_validation_sees_whole_slices_under_every_method() -> None:
         assert np.array_equal(low, Degradation(recipe.method, 2).apply(high))
     assert np.array_equal(pairs[0][2], images[0])
     assert np.array_equal(pairs[1][2], images[4])
+
+
+def test_label_maps_beside_scans_are_not_learned_from(tmp_path: Path) -> None:
+    phantom = make_phantom(size=64, slices=2, phases=1)
+    labels = (np.asarray(phantom.frames) > 1000).astype("uint8")
+    label_map = Cine(labels, phantom.geometry, name="gt")
+    for name in ("anna", "ben"):
+        save(label_map, tmp_path / name / "scan_gt.nii.gz")
+    save(phantom, tmp_path / "anna" / "scan.nii.gz")
+    people = {name: (tmp_path / name,) for name in ("anna", "ben")}
+
+    slices = load_slices(people, ("anna", "ben"), config=config_of())
+
+    assert slices.people == ("anna", "anna")
+    assert slices.left_aside == ("anna: scan_gt.nii.gz", "ben: scan_gt.nii.gz")
+    assert count_summary(slices) == {"people": 1, "slices": 2, "label_maps_left_aside": 2}
+    with pytest.raises(LabelMapError, match=r"ben: scan_gt\.nii\.gz: label maps, and nothing else"):
+        load_slices(people, ("ben",), config=config_of())

@@ -143,3 +143,23 @@ def test_a_network_that_fails_is_named(tmp_path: Path, capfd: pytest.CaptureFixt
     with pytest.raises(ModelError, match=r"bad\.onnx: fails on an image of 32 x 32 pixels"):
         Engine(read_model(path), threads=1)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True, 5000])
+def test_threads_that_there_are_not_are_refused(conv_path: Path, threads) -> None:
+    with pytest.raises(ModelError, match=r"threads is .*; expected a whole number from 1 to 1024"):
+        Engine(read_model(conv_path), threads=threads)
+
+
+@pytest.mark.parametrize("precision", ["float16", "fp32", None, 32])
+def test_a_precision_that_there_is_not_is_refused(conv_path: Path, precision) -> None:
+    with pytest.raises(ModelError, match=r"precision is .*; expected one of float32, bfloat16"):
+        Engine(read_model(conv_path), precision=precision)
+
+
+def test_numbers_of_numpy_are_numbers(conv_path: Path) -> None:
+    assert Engine(read_model(conv_path), threads=np.int64(2)).threads == 2
+    assert find_model(scale=np.int64(4)).scale == 4
+    for scale in ("4", 4.0, True):
+        with pytest.raises(ModelError, match="expected a whole number, such as 4"):
+            find_model(scale=scale)

@@ -20,7 +20,13 @@ from scipy.ndimage import gaussian_filter
 import cinesr
 import dicom_cases
 from cinesr.degradation import resize_bicubic
-from cinesr.errors import CheckFailedError, OutputError, UnfitImageError
+from cinesr.errors import (
+    CheckFailedError,
+    LabelMapError,
+    ModelError,
+    OutputError,
+    UnfitImageError,
+)
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.files import load, open_cines, save
 from cinesr.imaging.geometry import Geometry
@@ -677,3 +683,70 @@ def test_a_real_cine_keeps_its_places(scd: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         high.geometry.edges_mm(*high.shape[2:]), low.geometry.edges_mm(*low.shape[2:]), atol=1e-4
     )
+
+
+class TestLabelMaps:
+    @pytest.fixture
+    def label_map(self) -> Cine:
+        frames = np.zeros((1, 2, 24, 28), "uint8")
+        frames[:, :, 5:20, 6:22] = 2
+        frames[:, 1, 9:15, 10:16] = 3
+        return Cine(frames, Geometry.from_affine(OBLIQUE, slices=2), name="p1_gt.nii.gz")
+
+    def test_alone_it_is_refused_with_the_ways_out(self, bicubic: Path, label_map: Cine) -> None:
+        with pytest.raises(LabelMapError, match=r"p1_gt\.nii\.gz looks like a label map") as error:
+            cinesr.upscale(label_map, model=bicubic)
+        assert "values 0, 2, 3" in str(error.value)
+        assert "--label-maps repeat" in str(error.value)
+
+    def test_repeated_it_keeps_its_labels_and_place(self, bicubic: Path, label_map: Cine) -> None:
+        high = cinesr.upscale(label_map, model=bicubic, label_maps="repeat")
+
+        expected = label_map.frames.repeat(4, axis=2).repeat(4, axis=3)
+        np.testing.assert_array_equal(high.frames, expected)
+        assert high.geometry.is_close(label_map.geometry.upscaled(4))
+        assert "repeated" in high.derivation.label
+        assert "by no network" in high.notes[-1]
+
+    def test_whoever_insists_gets_the_network(self, bicubic: Path, label_map: Cine) -> None:
+        high = cinesr.upscale(label_map, model=bicubic, label_maps="network")
+
+        assert len(np.unique(high.frames)) > 3
+
+    def test_pictures_are_not_touched_by_the_setting(self, bicubic: Path) -> None:
+        results = [
+            cinesr.upscale(beating(), model=bicubic, label_maps=how).frames
+            for how in ("leave", "repeat", "network")
+        ]
+        np.testing.assert_array_equal(results[0], results[1])
+        np.testing.assert_array_equal(results[0], results[2])
+
+    def test_beside_pictures_it_is_left_aside_and_named(
+        self, bicubic: Path, label_map: Cine, tmp_path: Path
+    ) -> None:
+        cinesr.save(beating(), tmp_path / "in" / "p1.nii.gz")
+        cinesr.save(label_map, tmp_path / "in" / "p1_gt.nii.gz")
+
+        record = upscale_path(tmp_path / "in", tmp_path / "out", Upscaler(bicubic, threads=1))
+        both = Upscaler(bicubic, threads=1, label_maps="repeat")
+        upscale_path(tmp_path / "in", tmp_path / "both", both)
+
+        (series,) = record["series"]
+        assert any("1 label maps left aside: p1_gt.nii.gz;" in note for note in series["notes"])
+        assert not (tmp_path / "out" / "p1_gt_x4.nii.gz").exists()
+        written = cinesr.load(tmp_path / "both" / "p1_gt_x4.nii.gz")
+        assert set(np.unique(written.frames)) == {0, 2, 3}
+
+    def test_a_folder_of_label_maps_alone_is_refused(
+        self, bicubic: Path, label_map: Cine, tmp_path: Path
+    ) -> None:
+        for name in ("a.nii", "b.nii"):
+            cinesr.save(label_map, tmp_path / "in" / name)
+
+        with pytest.raises(LabelMapError, match=r"a\.nii looks like a label map"):
+            upscale_path(tmp_path / "in", tmp_path / "out", Upscaler(bicubic, threads=1))
+        assert not (tmp_path / "out").exists()
+
+    def test_another_setting_is_refused(self, bicubic: Path) -> None:
+        with pytest.raises(ModelError, match="label_maps is 'skip'; expected one of leave, repeat"):
+            Upscaler(bicubic, label_maps="skip")

@@ -18,9 +18,9 @@ from scipy import fft, ndimage
 from cinesr.errors import UnfitImageError
 from cinesr.evaluation.lpips import SMALLEST_SIDE as SMALLEST_LPIPS_SIDE
 from cinesr.evaluation.lpips import lpips
-from cinesr.evaluation.pairing import crop_to_candidate
+from cinesr.evaluation.pairing import Pair, paired, require_same_place
 from cinesr.evaluation.scores import Evaluation, Fidelity, FrameScores, Scores, mean_scores
-from cinesr.imaging.cine import Cine
+from cinesr.imaging.cine import Cine, require_cine
 from cinesr.imaging.registration import subpixel_shift
 
 BODY_THRESHOLD = 0.05
@@ -259,43 +259,51 @@ def evaluate(
     reference: Cine,
     candidate: Cine,
     *,
-    heart_mask: NDArray[Any] | None = None,
+    heart_mask: NDArray[Any] | Cine | None = None,
     with_lpips: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Scores a cine against its reference, frame by frame, on the stored values as they are.
+    """Scores a cine against its reference, frame by frame, on real values in one patient space.
+
+    Slope and intercept of the files are applied. Axes that run otherwise are exchanged, and where
+    the two cover different parts of the patient, the voxels that both have are compared; nothing is
+    resampled. Where a file does not say where it lies, pixels are compared by index.
 
     The data range is the reference volume's maximum (fastMRI's rule). Many scans have a wide black
     surround that flatters every method over the whole frame: read the body's numbers beside it.
 
     Args:
         reference: What the candidate should look like.
-        candidate: As many phases, slices, rows and columns; up to seven rows and columns fewer
-            where degrading cut the reference at its lower and right edge.
+        candidate: As many phases, on a grid that coincides with the reference's. Without a known
+            place as many slices, rows and columns too, or up to seven rows and columns fewer, where
+            degrading cut the reference at its lower and right edge.
         heart_mask: Where the heart is: (row, column), (slice, row, column) or
-            (time, slice, row, column), on the reference's grid.
+            (time, slice, row, column), on the reference's grid; or a cine that is 0 elsewhere.
         with_lpips: False saves the time that LPIPS takes.
         progress: Called with frames done and frames in all.
 
     Raises:
-        UnfitImageError: The sizes or grids do not fit, a frame holds NaN or Inf, the reference has
-            no positive value, or the mask is of another size.
+        UnfitImageError: The two do not overlap or their grids do not coincide, a frame holds NaN or
+            Inf, the reference has no positive value, or the mask is of another size.
     """
-    cropped, notes = crop_to_candidate(reference, candidate)
-    data_range = max(float(_finite_frame(reference, *at).max()) for at in _places(reference))
+    for cine in (reference, candidate):
+        require_cine(cine)
+    pair = paired(reference, candidate)
+    cropped, notes = pair.reference, (*pair.notes, *_rescaling_notes(reference, candidate))
+    data_range = max(float(reference.real_frame(*at).max()) for at in _places(reference))
     if data_range <= 0:
         raise UnfitImageError(
             f"{reference.name}: no pixel is above 0; expected a picture as the reference.",
             hint="Check that the export of the scan was complete.",
         )
-    hearts = _heart_masks(heart_mask, cropped, reference)
+    hearts = _heart_masks(heart_mask, pair, reference)
     rows = []
     for time, slice_index in _places(cropped):
-        ours = _finite_frame(cropped, time, slice_index)
-        theirs = _finite_frame(candidate, time, slice_index)
+        ours = cropped.real_frame(time, slice_index)
+        theirs = pair.candidate.real_frame(time, slice_index)
         heart = None if hearts is None else hearts[time, slice_index]
         scores = _score(ours, theirs, data_range=data_range, heart=heart, with_lpips=with_lpips)
-        rows.append(FrameScores(time, slice_index, scores))
+        rows.append(FrameScores(time, pair.slices[slice_index], scores))
         if progress:
             progress(len(rows), cropped.shape[0] * cropped.shape[1])
     all_scores = [row.scores for row in rows]
@@ -309,23 +317,33 @@ def _places(cine: Cine) -> Iterator[tuple[int, int]]:
     return product(range(cine.shape[0]), range(cine.shape[1]))
 
 
-def _finite_frame(cine: Cine, time: int, slice_index: int) -> Pixels:
-    frame = cine.frame(time, slice_index)
-    cine.require_finite(frame, time, slice_index)
-    return frame.astype(np.float64)
+def _rescaling_notes(reference: Cine, candidate: Cine) -> tuple[str, ...]:
+    ours, theirs = reference.rescaling, candidate.rescaling
+    if ours == theirs:
+        return ()
+    words = [
+        f"{slope:g} x + {intercept:g} for {cine.name}"
+        for cine, (slope, intercept) in ((reference, ours), (candidate, theirs))
+    ]
+    return (f"Real values were compared, from stored ones x: {', '.join(words)}.",)
 
 
-def _heart_masks(mask: NDArray[Any] | None, cropped: Cine, reference: Cine) -> Mask | None:
-    """The mask for each frame of the cropped reference, (time, slice, row, column)."""
+def _heart_masks(mask: NDArray[Any] | Cine | None, pair: Pair, reference: Cine) -> Mask | None:
+    """The mask for each frame of the pair, (time, slice, row, column)."""
     if mask is None:
         return None
+    if isinstance(mask, Cine):
+        mask = np.asarray(require_same_place(reference, mask).frames) > 0
+        # A mask of one phase, or of one slice, is that of all.
+        mask = mask[0] if mask.shape[0] == 1 else mask
+        mask = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
     if mask.ndim < 2 or mask.shape != reference.shape[4 - mask.ndim :]:
         raise UnfitImageError(
             f"The heart mask is {mask.shape}; expected {reference.shape[2:]}, "
             f"{reference.shape[1:]} or {reference.shape}, as {reference.name} is."
         )
-    rows, columns = cropped.shape[2:]
-    return np.broadcast_to(mask.astype(np.bool_), reference.shape)[..., :rows, :columns]
+    whole = np.broadcast_to(mask.astype(np.bool_), reference.shape)
+    return whole[:, list(pair.slices), pair.rows, pair.columns]
 
 
 def _score(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cinesr.errors import UnfitImageError
+from cinesr.imaging.axes import arranged, axes_of, require_grey
 from cinesr.imaging.geometry import Geometry
 from cinesr.imaging.padding import Padding, without_padding
 
@@ -91,7 +93,7 @@ class Cine:
         times_ms: (time,); when each phase was taken, in milliseconds from the first; NaN where the
             file does not say, and by default.
         source: What the format's own writer needs to write the same kind of file back; its
-            `description` is what the file says of itself.
+            `description` is what the file says of itself, its `rescaling` slope and intercept.
         name: Of the file or series, for messages and output names.
         value_range: Lowest and highest value that may be stored (BitsStored can be fewer than the
             dtype holds). Taken from the dtype where not given.
@@ -127,6 +129,54 @@ class Cine:
         if self.value_range is None:
             object.__setattr__(self, "value_range", _dtype_range(self.frames.dtype))
 
+    @classmethod
+    def from_array(
+        cls,
+        array: ArrayLike,
+        *,
+        axes: str | None = None,
+        spacing_mm: float | tuple[float, float] | None = None,
+        slice_spacing_mm: float = 1.0,
+        times_ms: ArrayLike | None = None,
+        name: str = "array",
+    ) -> Cine:
+        """A cine of an array that some other program read.
+
+        Args:
+            array: Whole numbers or floats: (row, column), (time, row, column) or
+                (time, slice, row, column), or as `axes` says. It is not copied.
+            axes: What the axes are, by letter in the array's order, such as "yxt" for an array of
+                (row, column, time): t time, z slice, y row, x column.
+            spacing_mm: Pixel spacing, (row, column) or one number for both; taken for unknown, and
+                for 1 mm, where not given.
+            slice_spacing_mm: From one slice to the next.
+            times_ms: (time,); when each phase was taken.
+            name: For messages and output names.
+
+        Raises:
+            UnfitImageError: Values that are no grey picture, axes that are not clear, or numbers of
+                millimetres or times that make no sense.
+        """
+        values = np.asarray(array)
+        require_grey(values.dtype, name=name)
+        frames = arranged(values, axes_of(values.shape, name=name, axes=axes))
+        geometry = replace(
+            Geometry.assumed(),
+            positions_mm=_millimetres(slice_spacing_mm, 1, "slice_spacing_mm")[0]
+            * np.arange(frames.shape[1])[:, None]
+            * [0.0, 0.0, 1.0],
+            spacing_mm=(1.0, 1.0, float(slice_spacing_mm)),
+        )
+        if spacing_mm is not None:
+            geometry = geometry.with_in_plane_spacing(*_millimetres(spacing_mm, 2, "spacing_mm"))
+        times = np.empty(0) if times_ms is None else np.asarray(times_ms, dtype=np.float64)
+        if times_ms is not None and times.shape != frames.shape[:1]:
+            raise UnfitImageError(
+                f"{name}: times_ms has the shape {times.shape}; expected one for each of the "
+                f"{frames.shape[0]} phases."
+            )
+        return cls(np.asarray(frames, frames.dtype.newbyteorder("=")), geometry, times, name=name)
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(time, slice, row, column)."""
@@ -138,9 +188,27 @@ class Cine:
         """Of the stored frames."""
         return self.frames.dtype
 
+    @property
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept that make real values of stored ones; 1 and 0 where none are told."""
+        slope, intercept = getattr(self.source, "rescaling", (1.0, 0.0))
+        return float(slope), float(intercept)
+
     def frame(self, time: int, slice_index: int) -> Frame:
         """One frame, (row, column), in the stored dtype."""
         return np.asarray(self.frames[time, slice_index])
+
+    def real_frame(self, time: int, slice_index: int) -> NDArray[np.float64]:
+        """One frame in real values: slope and intercept applied, float64.
+
+        Raises:
+            UnfitImageError: The frame holds NaN or Inf.
+        """
+        require_grey(self.dtype, name=self.name)
+        frame = self.frame(time, slice_index)
+        self.require_finite(frame, time, slice_index)
+        slope, intercept = self.rescaling
+        return frame.astype(np.float64) * slope + intercept
 
     def iter_frames(self) -> Iterator[tuple[int, int, Frame]]:
         """Every frame as (time, slice, frame), slices fastest: the order in which files go."""
@@ -182,11 +250,47 @@ class Cine:
             lowest: A lower bound within the stored range: 0 for a signed magnitude image.
         """
         low, high = self.value_range or _dtype_range(self.dtype)
+        if np.issubdtype(self.dtype, np.floating):
+            # What is beyond the largest number of the type would become infinite.
+            info = np.finfo(self.dtype)
+            low, high = max(low, float(info.min)), min(high, float(info.max))
         clipped = np.clip(values, low if lowest is None else max(low, lowest), high)
         if np.issubdtype(self.dtype, np.integer):
             clipped = np.rint(clipped)
         stored: Frame = clipped.astype(self.dtype)
         return stored
+
+
+def _millimetres(value: float | tuple[float, float], count: int, what: str) -> list[float]:
+    try:
+        numbers = [float(number) for number in np.broadcast_to(value, count)]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or not all(np.isfinite(number) and number > 0 for number in numbers):
+        raise UnfitImageError(
+            f"{what} is {value!r}; expected {'one number' if count == 1 else 'one or two numbers'} "
+            "of millimetres, above 0."
+        )
+    return numbers
+
+
+def require_cine(thing: Any) -> None:
+    """Refuses what a user hands over in the place of a cine, and says how to make one of it.
+
+    Raises:
+        UnfitImageError: It is no cine.
+    """
+    if isinstance(thing, Cine):
+        return
+    what, hint = f"a {type(thing).__name__}", "Read a scan with cinesr.load, which gives a Cine."
+    if isinstance(thing, str | Path):
+        what, hint = f"the path {str(thing)!r}", f"Read it first: cinesr.load({str(thing)!r})."
+    elif isinstance(thing, list | tuple) and thing and all(isinstance(it, Cine) for it in thing):
+        what, hint = f"{len(thing)} cines", "Hand them over one by one."
+    elif hasattr(thing, "shape") and hasattr(thing, "dtype"):
+        what = f"an array of shape {tuple(thing.shape)}"
+        hint = "Make a cine of it: cinesr.Cine.from_array(array, spacing_mm=(1.4, 1.4))."
+    raise UnfitImageError(f"Expected a Cine, and {what} came.", hint=hint)
 
 
 def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -196,6 +300,12 @@ def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
         # The largest 64-bit whole numbers have no float64 of their own: the next one down has.
         return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))
     return -np.inf, np.inf
+
+
+def _roomy(frame: Frame) -> Frame:
+    """Numbers whose differences fit their type: numpy's percentile takes them in it."""
+    has_room = frame.dtype.kind == "u" or frame.dtype.name in ("float32", "float64")
+    return frame if has_room else frame.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -225,8 +335,10 @@ class IntensityRule:
         """Measures the rule in one pass over the frames.
 
         Raises:
-            UnfitImageError: A frame holds NaN or Inf, or the whole cine is one constant value.
+            UnfitImageError: A frame holds NaN or Inf, the whole cine is one constant value, or its
+                values are of a kind that is no picture.
         """
+        require_grey(cine.dtype, name=cine.name)
         minimum, maximum, high = np.inf, -np.inf, -np.inf
         for time, slice_index, frame in cine.iter_frames():
             cine.require_finite(frame, time, slice_index)
@@ -235,7 +347,7 @@ class IntensityRule:
                 continue
             minimum = min(minimum, float(frame.min()))
             maximum = max(maximum, float(frame.max()))
-            high = max(high, float(np.percentile(frame, cls.PERCENTILE)))
+            high = max(high, float(np.percentile(_roomy(frame), cls.PERCENTILE)))
         if maximum <= minimum:
             value = f"{minimum:g}" if np.isfinite(minimum) else "padding"
             raise UnfitImageError(

@@ -119,6 +119,11 @@ class DicomSource:
         return self.frames[0][0].text("ImageComments")
 
     @property
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept from the cine's values to real ones."""
+        return (1.0, 0.0) if self.is_rescaled else self.frames[0][0].slope_intercept
+
+    @property
     def stored_range(self) -> tuple[int, int]:
         """Lowest and highest value that BitsStored and PixelRepresentation allow."""
         if self.dtype.kind == "u":

@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.archive import is_archive, is_packed_dicom, unpacked
-from cinesr.imaging.cine import Cine
+from cinesr.imaging.cine import Cine, require_cine
 from cinesr.imaging.finding import find_files, is_copied_link
 from cinesr.imaging.staging import staged
 
@@ -42,19 +43,27 @@ _MOST_NAMED = 10
 Spacing = tuple[float, float]
 
 
-_FOREIGN = {
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".zip",
-    ".gz",
-    ".mha",
-    ".mhd",
-    ".nrrd",
-    ".npz",
-}
+_FOREIGN = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".jls", ".bmp", ".gif", ".webp", ".svg", ".pdf"),
+        *(".hdr", ".img", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgh", ".mgz", ".mnc", ".vtk", ".vti"),
+        *(
+            ".mat",
+            ".npz",
+            ".h5",
+            ".hdf5",
+            ".zarr",
+            ".pkl",
+            ".pickle",
+            ".pt",
+            ".pth",
+            ".csv",
+            ".tsv",
+        ),
+        *(".txt", ".json", ".xml", ".toml", ".md", ".html", ".mp4", ".avi", ".mov", ".mkv", ".exr"),
+        *(".zip", ".gz", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".onnx", ".keras", ".lsm"),
+    }
+)
 """What a file would be named of a kind that cinesr does not write; a folder hardly is."""
 
 
@@ -65,7 +74,11 @@ def suffix_of(path: str | Path) -> str:
 
 
 def load(
-    path: str | Path, *, series: str | int | None = None, spacing_mm: Spacing | None = None
+    path: str | Path,
+    *,
+    series: str | int | None = None,
+    spacing_mm: Spacing | None = None,
+    axes: str | None = None,
 ) -> Cine:
     """Reads one cine into memory.
 
@@ -73,12 +86,14 @@ def load(
         path: A file, a folder or an archive.
         series: Which one, by number from 0 or by name, where there are several.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, by letter in the file's order, for files that do not say: "tzyx"
+            for (time, slice, row, column). Of NPY, TIFF and NIfTI.
 
     Raises:
         UnreadableFileError: Absent, broken, or of another kind.
         UnfitImageError: Several series and none chosen, or an image that cannot be processed.
     """
-    cines = open_cines(path, spacing_mm=spacing_mm)
+    cines = open_cines(path, spacing_mm=spacing_mm, axes=axes)
     if series is None and len(cines) == 1:
         return cines[0].in_memory()
     chosen = [
@@ -100,12 +115,15 @@ def load(
     )
 
 
-def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
+def open_cines(
+    path: str | Path, *, spacing_mm: Spacing | None = None, axes: str | None = None
+) -> list[Cine]:
     """Opens every cine at a path; frames are read when they are asked for.
 
     Args:
         path: A file, a folder (searched through) or an archive (zip, tar, .dcm.gz).
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: As for `load`.
 
     Raises:
         UnreadableFileError: Absent, broken, of another kind, or nothing in it is an image.
@@ -114,7 +132,7 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
     path = Path(path)
     try:
         if path.is_dir():
-            cines = _open_folder(path, path, spacing_mm)
+            cines = _open_folder(path, path, spacing_mm, axes)
         elif not path.exists():
             raise UnreadableFileError(
                 f"{path} does not exist; expected {READABLE}.", hint="Check the path."
@@ -125,9 +143,9 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
                 hint="Copy or export it again.",
             )
         elif is_archive(path):
-            cines = _open_archive(path, spacing_mm)
+            cines = _open_archive(path, spacing_mm, axes)
         else:
-            cines = _open_file(path, spacing_mm)
+            cines = _open_file(path, spacing_mm, axes)
     except OSError as error:
         raise UnreadableFileError(
             f"{error.filename or path} could not be read: {error.strerror or error}.",
@@ -148,18 +166,18 @@ def _refuse_specks(cine: Cine, path: Path) -> None:
         )
 
 
-def _open_archive(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_archive(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm)
+        return _open_folder(folder, path, spacing_mm, axes)
     except CinesrError as error:
         if path.name in error.message:
             raise
         raise type(error)(f"In {path.name}: {error.message}", hint=error.hint) from error
 
 
-def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
-    reader = _reader(path)
+def _open_file(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
+    reader = _reader(path, axes)
     if reader is not None:
         return reader(path, spacing_mm)
     if _is_dicom(path):
@@ -172,13 +190,15 @@ def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
     )
 
 
-def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_folder(
+    folder: Path, named: Path, spacing_mm: Spacing | None, axes: str | None
+) -> list[Cine]:
     files = _files_in(folder)
     links = find_files(folder).broken_links
     dicoms = [file for file in files if _is_dicom(file)]
     packed = [file for file in files if file not in dicoms and is_packed_dicom(file)]
     dicoms += [unpacked(file) / file.name.removesuffix(".gz") for file in packed]
-    pictures = {} if dicoms else {file: _reader(file) for file in files}
+    pictures = {} if dicoms else {file: _reader(file, axes) for file in files}
     taken = {*dicoms, *packed, *(file for file, reader in pictures.items() if reader)}
     others = [file for file in files if file not in taken]
     links += [file for file in others if is_copied_link(file)]
@@ -241,7 +261,7 @@ def _files_in(folder: Path) -> list[Path]:
     return find_files(folder).files
 
 
-def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
+def _reader(path: Path, axes: str | None) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     """What reads this file, by its content; None where it is neither NIfTI nor a picture."""
     with path.open("rb") as file:
         start = file.read(132)
@@ -251,17 +271,17 @@ def _reader(path: Path) -> Callable[[Path, Spacing | None], list[Cine]] | None:
     from cinesr.imaging import raster
 
     if raster.is_raster(path):
-        return raster.read
+        return partial(raster.read, axes=axes)
     from cinesr.imaging import nifti
 
     if nifti.is_nifti(path):
-        return lambda path, spacing_mm: nifti.read(path, spacing_mm=spacing_mm)
+        return partial(nifti.read, axes=axes)
     return None
 
 
 def may_be_scan(path: Path) -> bool:
     """Whether a file begins as an image or an archive does."""
-    return _reader(path) is not None or _is_dicom(path) or is_archive(path)
+    return _reader(path, None) is not None or _is_dicom(path) or is_archive(path)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -291,7 +311,9 @@ def save(cine: Cine, path: str | Path, *, overwrite: bool = False) -> Path:
     Raises:
         OutputError: It exists, there is no room, or the format cannot hold the cine.
     """
+    require_cine(cine)
     path = Path(path)
+    _refuse_foreign(path)
     writer = _writer(suffix_of(path))
     if overwrite and path.is_dir():
         _refuse_strangers(path)
@@ -329,15 +351,19 @@ def require_sensible_output(source: Path, output: Path) -> None:
     Raises:
         OutputError: Both are one file or folder, or the output's name is that of another format.
     """
+    _refuse_foreign(output)
+    if source.exists() and output.exists() and source.samefile(output):
+        raise OutputError(
+            f"{output} is the input itself; expected another name for the output.",
+            hint="Name another file or folder with -o.",
+        )
+
+
+def _refuse_foreign(output: Path) -> None:
     if not output.is_dir() and not suffix_of(output) and output.suffix.lower() in _FOREIGN:
         raise OutputError(
             f"{output}: cinesr does not write {output.suffix} files; expected one of "
             f"{', '.join(SUFFIXES)}, or a folder.",
-            hint="Name another file or folder with -o.",
-        )
-    if source.exists() and output.exists() and source.samefile(output):
-        raise OutputError(
-            f"{output} is the input itself; expected another name for the output.",
             hint="Name another file or folder with -o.",
         )
 

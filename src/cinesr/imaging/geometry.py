@@ -29,12 +29,14 @@ class Geometry:
         positions_mm: (slices, 3); centre of the first voxel of each slice. Slices need not be
             evenly spaced.
         is_known: False where the file holds no spacing and 1 mm is assumed.
+        is_placed: False where the file does not say where in the patient it lies.
     """
 
     directions: NDArray[np.float64]
     spacing_mm: tuple[float, float, float]
     positions_mm: NDArray[np.float64]
     is_known: bool = True
+    is_placed: bool = True
 
     def __post_init__(self) -> None:
         directions = np.asarray(self.directions, dtype=np.float64)
@@ -55,13 +57,16 @@ class Geometry:
         object.__setattr__(self, "positions_mm", positions)
 
     @classmethod
-    def from_affine(cls, affine: ArrayLike, *, slices: int, is_known: bool = True) -> Geometry:
+    def from_affine(
+        cls, affine: ArrayLike, *, slices: int, is_known: bool = True, is_placed: bool = True
+    ) -> Geometry:
         """Reads a grid of evenly spaced slices from its affine.
 
         Args:
             affine: (4, 4); index (column, row, slice) to LPS millimetres.
             slices: How many slices the stack holds.
             is_known: False where the affine is assumed rather than read.
+            is_placed: False where its place in the patient is.
         """
         matrix = np.asarray(affine, dtype=np.float64)
         steps = np.linalg.norm(matrix[:3, :3], axis=0)
@@ -73,12 +78,12 @@ class Geometry:
             )
         positions = matrix[:3, 3] + np.arange(slices)[:, None] * matrix[:3, 2]
         spacing = (float(steps[0]), float(steps[1]), float(steps[2]))
-        return cls(matrix[:3, :3] / steps, spacing, positions, is_known)
+        return cls(matrix[:3, :3] / steps, spacing, positions, is_known, is_placed)
 
     @classmethod
     def assumed(cls, *, slices: int = 1) -> Geometry:
         """1 mm pixels at the origin, marked as not known: for files that hold no geometry."""
-        return cls.from_affine(np.eye(4), slices=slices, is_known=False)
+        return cls.from_affine(np.eye(4), slices=slices, is_known=False, is_placed=False)
 
     @property
     def slices(self) -> int:

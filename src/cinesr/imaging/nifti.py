@@ -2,6 +2,8 @@
 
 A NIfTI array runs over (column, row, slice, time) and its affines lead to RAS coordinates; here
 they become (time, slice, row, column) and LPS, and back (https://nifti.nimh.nih.gov/nifti-1).
+Files that were turned to a standard orientation hold their slices along another axis than the
+third: `nifti_axes` finds it, and the file comes back in its own order.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +29,13 @@ from numpy.typing import NDArray
 from cinesr.errors import OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.nifti_axes import (
+    FILE_ORDER,
+    AxisOrder,
+    axis_order,
+    file_shape,
+    moved_axes,
+)
 from cinesr.imaging.whole_file import whole_file_frames
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -33,6 +43,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 1e-3}
 _MS_PER_UNIT = {8: 1000.0, 16: 1.0, 24: 1e-3}
 _DEFLATE_MAX_RATIO = 1032
+_NAMED_SPACING = "the pixel spacing is the one that was named, not the file's"
 _BROKEN = (
     *(OSError, EOFError, ValueError, KeyError, OverflowError, MemoryError),
     *(zlib.error, struct.error, HeaderDataError, ImageFileError, WrapStructError),
@@ -46,15 +57,25 @@ class NiftiSource:
     Args:
         header: As in the file, with both affines, slope, intercept and extensions.
         geometry: As read, from which a new grid is told.
+        order: Which of the file's axes is the column, the row and the slice.
     """
 
     header: Nifti1Header
     geometry: Geometry
+    order: AxisOrder = FILE_ORDER
 
     @property
     def description(self) -> str:
         """The header's descrip."""
         return bytes(self.header["descrip"]).decode("latin-1")
+
+    @property
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept from stored to real values; a slope of 0 or NaN means none."""
+        slope, intercept = float(self.header["scl_slope"]), float(self.header["scl_inter"])
+        if not np.isfinite(slope) or slope == 0:
+            return 1.0, 0.0
+        return slope, intercept if np.isfinite(intercept) else 0.0
 
 
 def is_nifti(path: Path) -> bool:
@@ -125,26 +146,30 @@ def _read_header(path: Path) -> Nifti1Header:
     return header
 
 
-def _stored_values(path: Path) -> NDArray[Any]:
+def _stored_values(path: Path, order: AxisOrder) -> NDArray[Any]:
     header = _read_header(path)
-    columns, rows, slices, phases = _four_dimensions(header.get_data_shape())
     with _content(path) as file:
         stored = header.raw_data_from_fileobj(file)
-        array: NDArray[Any] = stored.reshape((columns, rows, slices, phases), order="F").T
-    return array
+        array = stored.reshape(_four_dimensions(header.get_data_shape()), order="F")
+    frames: NDArray[Any] = array.transpose((*order, 3)).T
+    return frames
 
 
 def _four_dimensions(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    columns, rows, slices, phases = (*shape, 1, 1)[:4]
-    return columns, rows, slices, phases
+    first, second, third, phases = (*shape, 1, 1)[:4]
+    return first, second, third, phases
 
 
-def read(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> list[Cine]:
+def read(
+    path: Path, spacing_mm: tuple[float, float] | None = None, *, axes: str | None = None
+) -> list[Cine]:
     """Reads the one cine of a NIfTI file; its voxels are the stored values, slope not applied.
 
     Args:
         path: The file, .nii or .nii.gz.
         spacing_mm: (row, column) spacing to use where the header holds none.
+        axes: What the file's axes are, such as "zxyt", where the header does not say which one
+            runs across the slices.
 
     Raises:
         UnreadableFileError: The file is broken or cut short.
@@ -153,24 +178,31 @@ def read(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> list[C
     header = _read_header(path)
     _check_voxels(header, path)
     notes = _mend_header(header, path, spacing_mm)
-    _, _, slices, phases = _four_dimensions(header.get_data_shape())
+    shape = _four_dimensions(header.get_data_shape())
     try:
         unit = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
         affine = _LPS_TO_RAS @ header.get_best_affine()
         affine[:3] *= unit
-        geometry = Geometry.from_affine(affine, slices=slices)
+        order, axis_notes = axis_order(
+            header, affine, name=path.name, axes=axes, spacing_is_named=_NAMED_SPACING in notes
+        )
+        geometry = Geometry.from_affine(
+            affine @ moved_axes(order),
+            slices=shape[order[2]],
+            is_placed=bool(header["sform_code"] > 0 or header["qform_code"] > 0),
+        )
     except (UnfitImageError, HeaderDataError, ValueError) as error:
         raise UnfitImageError(
             f"{path.name}: the header's geometry makes no sense ({error}).",
             hint="Repair the sform and qform of the file, or export it again.",
         ) from error
     cine = Cine(
-        frames=whole_file_frames(path, _stored_values),
+        frames=whole_file_frames(path, partial(_stored_values, order=order)),
         geometry=geometry,
-        times_ms=_times_ms(header, phases),
-        source=NiftiSource(header, geometry),
+        times_ms=_times_ms(header, shape[3]),
+        source=NiftiSource(header, geometry, order),
         name=path.name,
-        notes=notes,
+        notes=(*notes, *axis_notes),
     )
     return [cine]
 
@@ -219,7 +251,7 @@ def _mend_header(
     unit = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     pixdim[1:3] = spacing_mm[1] / unit, spacing_mm[0] / unit
     header["sform_code"] = 0
-    return (*notes, "the pixel spacing is the one that was named, not the file's")
+    return (*notes, _NAMED_SPACING)
 
 
 def _times_ms(header: Nifti1Header, phases: int) -> NDArray[np.float64]:
@@ -233,7 +265,8 @@ def _times_ms(header: Nifti1Header, phases: int) -> NDArray[np.float64]:
 def write(cine: Cine, path: Path) -> None:
     """Writes a cine, frame by frame, gzipped where the name ends in .gz.
 
-    A cine that came from NIfTI keeps its header, each of its two affines moved on its own.
+    A cine that came from NIfTI keeps its header and its order of axes, each of its two affines
+    moved on its own.
 
     Raises:
         OutputError: NIfTI cannot hold the slice positions, the dtype or the size.
@@ -243,8 +276,13 @@ def write(cine: Cine, path: Path) -> None:
             f"{cine.name}: the slices are not evenly spaced, which a NIfTI affine cannot say.",
             hint="Write DICOM: name an output folder instead of a .nii file.",
         )
+    order = FILE_ORDER
     try:
-        header = _kept_header(cine) or _new_header(cine)
+        header = _kept_header(cine)
+        if header is None:
+            header = _new_header(cine)
+        else:
+            order = cine.source.order
     except HeaderDataError as error:
         raise OutputError(
             f"{cine.name}: NIfTI cannot hold {cine.dtype} pixels of shape {cine.shape} ({error}).",
@@ -256,8 +294,23 @@ def write(cine: Cine, path: Path) -> None:
     with _sink(path) as file:
         header.write_to(file)
         file.write(bytes(header.get_data_offset() - file.tell()))
-        for _, _, frame in cine.iter_frames():
-            file.write(frame.astype(header.get_data_dtype()).tobytes())
+        for part in _parts(cine, order):
+            file.write(part.astype(header.get_data_dtype()).tobytes())
+
+
+def _parts(cine: Cine, order: AxisOrder) -> Iterator[NDArray[Any]]:
+    """What follows one another in the file, the first axis last: frames, or whole phases."""
+    slices = cine.shape[1]
+    phase = []
+    for _, slice_index, frame in cine.iter_frames():
+        if order[2] == 2:
+            yield frame if order == FILE_ORDER else frame.T
+            continue
+        # Slices that are not the slowest axis are written together, when their phase is complete.
+        phase.append(frame)
+        if slice_index == slices - 1:
+            yield np.stack(phase).T.transpose(np.argsort(order)).T
+            phase = []
 
 
 @contextmanager
@@ -275,17 +328,21 @@ def _kept_header(cine: Cine) -> Nifti1Header | None:
     """The header that the cine came with, moved to its grid; None where that cannot be."""
     if not isinstance(cine.source, NiftiSource):
         return None
+    order = cine.source.order
     step = np.linalg.inv(cine.source.geometry.affine()) @ cine.geometry.affine()
     if not np.allclose(step[:3, :3], np.diag(np.diag(step)[:3]), atol=1e-6):
         return None
+    step = moved_axes(order) @ step @ moved_axes(order).T
     header = cine.source.header.copy()
-    columns, rows, *rest = header.get_data_shape()
-    if _four_dimensions((columns, rows, *rest))[2:] != cine.shape[1::-1]:
-        rest = list(cine.shape[1::-1])
+    time, slices, rows, columns = cine.shape
+    was = header.get_data_shape()
+    shape = (*file_shape(order, columns, rows, slices), time, *was[4:])
+    same = _four_dimensions(was)[order[2]] == slices and _four_dimensions(was)[3] == time
     # Setting the shape of a 2D image forgets how thick its slice is.
     steps = header["pixdim"].copy()
-    header.set_data_shape((cine.shape[3], cine.shape[2], *rest))
+    header.set_data_shape(shape[: len(was)] if same else shape[:4])
     header["pixdim"] = steps
+    _say_slice_axis(header, order)
     if header.get_data_dtype().newbyteorder("=") != cine.dtype:
         header.set_data_dtype(cine.dtype)
     # The quaternion stays as it is: taking it apart again would cost float32 digits.
@@ -298,29 +355,27 @@ def _kept_header(cine: Cine) -> Nifti1Header | None:
     return header
 
 
+def _say_slice_axis(header: Nifti1Header, order: AxisOrder) -> None:
+    """Pixels of a result may lie as far apart as its slices, so that steps no longer tell."""
+    header.set_dim_info(*header.get_dim_info()[:2], order[2])
+
+
 def _new_header(cine: Cine) -> Nifti1Header:
     time, slices, rows, columns = cine.shape
     header = Nifti1Header()
     header.set_data_dtype(cine.dtype)
     header.set_data_shape((columns, rows, slices) if time == 1 else (columns, rows, slices, time))
     affine = _LPS_TO_RAS @ cine.geometry.affine()
-    code = 1 if cine.geometry.is_known else 0
+    code = 1 if cine.geometry.is_placed else 0
     header.set_qform(affine, code=code)
     header.set_sform(affine, code=code)
+    if slices > 1:
+        _say_slice_axis(header, FILE_ORDER)
     step_s = (cine.times_ms[-1] - cine.times_ms[0]) / max(time - 1, 1) / 1000.0
     if np.isfinite(step_s) and step_s > 0:
         header["pixdim"][4] = step_s
         header.set_xyzt_units("mm", "sec")
     else:
         header.set_xyzt_units("mm")
-    header["scl_slope"], header["scl_inter"] = _rescaling(cine)
+    header["scl_slope"], header["scl_inter"] = cine.rescaling
     return header
-
-
-def _rescaling(cine: Cine) -> tuple[float, float]:
-    """Slope and intercept of the stored values: DICOM's, where the cine came from there."""
-    from cinesr.imaging.dicom_frames import DicomSource
-
-    if isinstance(cine.source, DicomSource) and not cine.source.is_rescaled:
-        return cine.source.frames[0][0].slope_intercept
-    return 1.0, 0.0

@@ -7,7 +7,8 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from cinesr.errors import OutputError, UnfitImageError, UnreadableFileError
+from cinesr.imaging.axes import CINE_AXES, arranged, axes_of, in_order, require_grey
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.tiff_layout import (
+    DESCRIPTION,
+    SAMPLE_FORMAT,
+    Layout,
+    first_directory,
+    frames_behind_first,
+    imagej_description,
+    read_layout,
+    require_single_samples,
+)
 from cinesr.imaging.whole_file import whole_file_frames
 
 _PNG, _NPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_DTYPES = ("uint8", "uint16", "float32")
-_PHOTOMETRIC, _DESCRIPTION, _SAMPLE_FORMAT = 262, 270, 339
+_PHOTOMETRIC = 262
 _CLASSIC_TIFF_BYTES = 4_000_000_000
 _BROKEN = (
     *(OSError, SyntaxError, EOFError, ValueError, KeyError, IndexError, TypeError, MemoryError),
@@ -36,11 +48,11 @@ class RasterSource:
     """What a picture or array file was like.
 
     Args:
-        dimensions: Of the array in an NPY file; 2 for a picture.
+        axes: Of the array in an NPY file, by letter; "yx" for a picture.
         description: Of a picture, where its header holds one.
     """
 
-    dimensions: int = 2
+    axes: str = "yx"
     description: str = ""
 
 
@@ -51,23 +63,41 @@ def is_raster(path: Path) -> bool:
     return start == _PNG or start[:6] == _NPY or start[:4] in _TIFF
 
 
-def read(path: Path, spacing_mm: tuple[float, float] | None = None) -> list[Cine]:
-    """Reads the one cine of a PNG, TIFF (pages are phases) or NPY file.
+def read(
+    path: Path, spacing_mm: tuple[float, float] | None = None, *, axes: str | None = None
+) -> list[Cine]:
+    """Reads the one cine of a PNG, TIFF or NPY file.
 
-    An NPY array is (row, column), (time, row, column) or (time, slice, row, column). The
-    resolution in a picture's header is that of a printer and is not used.
+    An NPY array is (row, column), (time, row, column) or (time, slice, row, column). The pages of a
+    TIFF are phases, unless its description (ImageJ, OME, tifffile) tells of slices. The resolution
+    in a picture's header is that of a printer and is not used.
 
     Args:
         path: The file.
         spacing_mm: (row, column) pixel spacing; 1 mm is assumed where not given.
+        axes: What the axes are, by letter, in the place of what the file says; see
+            `cinesr.imaging.axes`. A PNG has no axes to name.
 
     Raises:
         UnreadableFileError: The file is broken or cut short.
-        UnfitImageError: Colour, or values of a kind that are no image.
+        UnfitImageError: Colour, values of a kind that are no image, or axes that are not clear.
     """
     with path.open("rb") as file:
-        is_array = file.read(6) == _NPY
-    frames = whole_file_frames(path, _array if is_array else _pages)
+        start = file.read(8)
+    notes: tuple[str, ...] = ()
+    if start[:6] == _NPY:
+        array = _load_array(path)
+        require_grey(array.dtype, name=path.name)
+        letters = axes_of(array.shape, name=path.name, axes=axes)
+        frames = whole_file_frames(path, partial(_array, axes=letters))
+        source = RasterSource(letters)
+    elif start == _PNG:
+        frames = whole_file_frames(path, _picture)
+        source = RasterSource(description=_description(path))
+    else:
+        layout = _layout(path, axes)
+        frames = whole_file_frames(path, partial(_pages, layout=layout))
+        source, notes = RasterSource(description=_description(path)), layout.notes
     geometry = Geometry.assumed(slices=frames.shape[1])
     if spacing_mm is not None:
         geometry = geometry.with_in_plane_spacing(*spacing_mm)
@@ -76,10 +106,9 @@ def read(path: Path, spacing_mm: tuple[float, float] | None = None) -> list[Cine
         frames=frames,
         geometry=geometry,
         times_ms=np.zeros(1) if phases == 1 else np.full(phases, np.nan),
-        source=RasterSource(_load_array(path).ndim)
-        if is_array
-        else RasterSource(description=_description(path)),
+        source=source,
         name=path.name,
+        notes=notes,
     )
     return [cine]
 
@@ -104,34 +133,50 @@ def _load_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def _array(path: Path) -> NDArray[Any]:
-    array = _load_array(path)
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
-        raise UnfitImageError(
-            f"{path.name}: an array of {array.dtype}; expected whole numbers or floats.",
-            hint="Save grey values, for example with numpy.save(file, image.astype('float32')).",
-        )
-    if array.ndim not in (2, 3, 4) or array.size == 0:
-        raise UnfitImageError(
-            f"{path.name}: an array of shape {array.shape}; expected (row, column), "
-            "(time, row, column) or (time, slice, row, column).",
-            hint="Reshape the array and save it again.",
-        )
-    rows, columns = array.shape[-2:]
-    if array.ndim == 4:
-        return array
-    return array.reshape((-1, 1, rows, columns))
+def _array(path: Path, axes: str) -> NDArray[Any]:
+    return arranged(_load_array(path), axes)
 
 
-def _pages(path: Path) -> NDArray[Any]:
-    pages = []
-    with _decoding(path), Image.open(path, formats=("PNG", "TIFF")) as image:
+def _picture(path: Path) -> NDArray[Any]:
+    with _decoding(path), Image.open(path, formats=("PNG",)) as image:
         count = getattr(image, "n_frames", 1)
-        if isinstance(image, PngImagePlugin.PngImageFile) and count > 1:
+        if count > 1:
             raise UnfitImageError(
                 f"{path.name}: an animated PNG of {count} frames; expected a still picture.",
                 hint="Save the frames as the pages of a TIFF.",
             )
+        return _grey(image, path.name)[None, None]
+
+
+def _layout(path: Path, axes: str | None) -> Layout:
+    """Of a TIFF, with the axes that a user named in the place of its own."""
+    with _decoding(path):
+        tags = first_directory(path)
+        require_single_samples(tags, path.name)
+        with Image.open(path, formats=("TIFF",)) as image:
+            count = getattr(image, "n_frames", 1)
+        layout = read_layout(tags, count, path.name)
+    if axes is None:
+        return layout
+    # The sides of the picture do not matter here: they are the last two, in either order.
+    letters = axes_of((*layout.lengths, 2, 2), name=path.name, axes=axes)
+    if not letters.endswith("yx"):
+        raise UnfitImageError(
+            f"{path.name}: the axes were named {axes!r}; expected a TIFF's to end in yx: each "
+            "page is a picture.",
+            hint="Name them with --axes, such as --axes tzyx.",
+        )
+    return replace(layout, axes=letters[:-2])
+
+
+def _pages(path: Path, layout: Layout) -> NDArray[Any]:
+    pages = []
+    with _decoding(path), Image.open(path, formats=("TIFF",)) as image:
+        count = getattr(image, "n_frames", 1)
+        if count == 1 < len(layout.pages):
+            size = image.height, image.width
+            stack = frames_behind_first(path, first_directory(path), len(layout.pages), size)
+            return arranged(stack.reshape(*layout.lengths, *size), f"{layout.axes}yx")
         for index in range(count):
             image.seek(index)
             pages.append(_grey(image, path.name))
@@ -141,14 +186,15 @@ def _pages(path: Path) -> NDArray[Any]:
             f"{path.name}: pages of several kinds ({', '.join(sizes)}); expected one size.",
             hint="Save the pages of each kind as a file of their own.",
         )
-    return np.stack(pages)[:, None]
+    stack = np.stack([pages[index] for index in layout.pages])
+    return arranged(stack.reshape(*layout.lengths, *stack.shape[1:]), f"{layout.axes}yx")
 
 
 def _grey(image: ImageFile.ImageFile, name: str) -> NDArray[Any]:
     """One page as uint8, uint16 or float32; colour is taken only where it is all grey."""
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     mode = image.mode
-    is_signed = 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1))
+    is_signed = 2 in np.atleast_1d(tags.get(SAMPLE_FORMAT, 1))
     if is_signed or (mode == "I" and tags) or (mode == "F" and not tags):
         raise UnfitImageError(
             f"{name}: signed or 32-bit whole numbers; expected 8 or 16 bits without a sign, or "
@@ -195,7 +241,7 @@ def _grey_of_colour(image: ImageFile.ImageFile, name: str) -> NDArray[Any]:
 def _description(path: Path) -> str:
     with _decoding(path), Image.open(path, formats=("PNG", "TIFF")) as picture:
         tags = getattr(picture, "tag_v2", {})
-        return str(picture.info.get("Description") or tags.get(_DESCRIPTION) or "")
+        return str(picture.info.get("Description") or tags.get(DESCRIPTION) or "")
 
 
 def write_png(cine: Cine, path: Path) -> None:
@@ -218,50 +264,53 @@ def write_png(cine: Cine, path: Path) -> None:
 
 
 def write_tiff(cine: Cine, path: Path) -> None:
-    """Writes the phases of one slice as pages of a grey TIFF: uint8, uint16 or float32.
+    """Writes frames as pages of a grey TIFF: uint8, uint16 or float32.
+
+    Where there are several slices, the first page says which page is what in ImageJ's words.
 
     Raises:
-        OutputError: Several slices, or values or a size that TIFF cannot hold.
+        OutputError: Values or a size that TIFF cannot hold.
     """
     phases, slices, rows, columns = cine.shape
-    if slices > 1:
-        raise OutputError(
-            f"{cine.name}: {phases} phases of {slices} slices; a TIFF holds the phases of one "
-            "slice.",
-            hint="Write .npy or .nii.gz instead.",
-        )
     _check_dtype(cine, _TIFF_DTYPES, "TIFF", hint="Write .npy or .nii.gz instead.")
-    if phases * rows * columns * cine.dtype.itemsize > _CLASSIC_TIFF_BYTES:
+    if phases * slices * rows * columns * cine.dtype.itemsize > _CLASSIC_TIFF_BYTES:
         raise OutputError(
             f"{cine.name}: more than 4 GB of pixels; a TIFF holds less.",
             hint="Write .npy or .nii.gz instead.",
         )
-    tags: dict[int, str] = {}
+    words = ""
     if cine.derivation is not None:
-        tags[_DESCRIPTION] = f"{cine.derivation.label} - research use only"
+        words = f"{cine.derivation.label} - research use only"
+    first = imagej_description(phases, slices, words) if slices > 1 else words
     with path.open("w+b") as file, TiffImagePlugin.AppendingTiffWriter(file) as pages:
-        for _, _, frame in cine.iter_frames():
+        for time, slice_index, frame in cine.iter_frames():
+            text = first if time == slice_index == 0 else words
             page = Image.fromarray(np.ascontiguousarray(frame))
-            page.save(pages, format="TIFF", tiffinfo=tags)
+            page.save(pages, format="TIFF", tiffinfo={DESCRIPTION: text} if text else {})
             pages.newFrame()
 
 
 def write_npy(cine: Cine, path: Path) -> None:
-    """Writes an array of as few dimensions as its file had, or as the cine needs."""
-    phases, slices, rows, columns = cine.shape
-    dimensions = 4 if slices > 1 else 3 if phases > 1 else 2
+    """Writes an array with the axes that its file had, or with those that the cine needs."""
+    phases, slices = cine.shape[:2]
+    axes = CINE_AXES if slices > 1 else "tyx" if phases > 1 else "yx"
     if isinstance(cine.source, RasterSource):
-        dimensions = max(dimensions, cine.source.dimensions)
-    shape = {2: (rows, columns), 3: (phases, rows, columns), 4: cine.shape}[dimensions]
+        own = cine.source.axes
+        missing = set(axes) - set(own)
+        axes = own if not missing else "".join(ax for ax in CINE_AXES if ax in missing | set(own))
+    lengths = dict(zip(CINE_AXES, cine.shape, strict=True))
     header = {
         "descr": np.lib.format.dtype_to_descr(cine.dtype),
         "fortran_order": False,
-        "shape": shape,
+        "shape": tuple(lengths[letter] for letter in axes),
     }
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for _, _, frame in cine.iter_frames():
-            file.write(frame.tobytes())
+        if axes in CINE_AXES or axes == "tyx":
+            for _, _, frame in cine.iter_frames():
+                file.write(frame.tobytes())
+        else:  # Frames do not follow one another in this order.
+            file.write(in_order(np.asarray(cine.frames), axes).tobytes())
 
 
 def _check_dtype(cine: Cine, dtypes: tuple[str, ...], kind: str, *, hint: str) -> None:

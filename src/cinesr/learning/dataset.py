@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, random_scanner, resize_bicubic
-from cinesr.errors import ConfigError, UnfitImageError, UnreadableFileError
+from cinesr.errors import ConfigError, LabelMapError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import RECORD, may_be_scan, open_cines, staged, suffix_of
+from cinesr.imaging.label_maps import labels_of
 from cinesr.imaging.padding import filled
 from cinesr.learning.config import DataConfig, TrainingConfig
 
@@ -190,11 +191,13 @@ class SliceSet:
         images: (row, column) each, float32, about [0, 1].
         people: Whose each slice is.
         spacing_mm: Smallest and largest in-plane spacing; None where files hold none.
+        left_aside: Names of label maps that lie beside the scans.
     """
 
     images: tuple[Image, ...]
     people: tuple[str, ...]
     spacing_mm: tuple[float, float] | None
+    left_aside: tuple[str, ...] = ()
 
     def spread(self, number: int) -> list[Image]:
         """At most `number` slices, evenly spread over the set."""
@@ -208,7 +211,9 @@ def load_slices(
     config: TrainingConfig,
     progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """Reads every slice of some people, but for black ones. One intensity rule serves each cine.
+    """Reads every slice of some people, but for black ones and label maps.
+
+    One intensity rule serves each cine.
 
     Args:
         people: Where each person's scans are.
@@ -222,9 +227,10 @@ def load_slices(
     images: list[Image] = []
     owners: list[str] = []
     spacings: list[float] = []
+    left_aside: list[str] = []
     for done, name in enumerate(names, 1):
         for path in people[name]:
-            for image, spacing in _read_slices(path, config):
+            for image, spacing in _read_slices(path, config, left_aside):
                 # Volumes are padded with slices that nothing can be learned from or scored on.
                 if image.max() > 0:
                     images.append(image)
@@ -232,15 +238,29 @@ def load_slices(
                 spacings += spacing
         if progress:
             progress(done, len(names))
+    if left_aside and not images:
+        raise LabelMapError(
+            f"{', '.join(left_aside[:5])}: label maps, and nothing else to learn from or check on; "
+            "expected scans.",
+            hint="Name a folder of scans in data.folder.",
+        )
     ends = (min(spacings), max(spacings)) if spacings else None
-    return SliceSet(tuple(images), tuple(owners), ends)
+    return SliceSet(tuple(images), tuple(owners), ends, tuple(left_aside))
 
 
-def _read_slices(path: Path, config: TrainingConfig) -> Iterator[tuple[Image, list[float]]]:
-    """The slices of one person in one folder, with their in-plane spacing where it is known."""
+def _read_slices(
+    path: Path, config: TrainingConfig, left_aside: list[str]
+) -> Iterator[tuple[Image, list[float]]]:
+    """The slices of one person in one folder, with their in-plane spacing where it is known.
+
+    Names of label maps are added to `left_aside`.
+    """
     crop, scale = config.optimisation.crop, config.network.scale
     spacing = config.data.spacing_mm
     cines = open_cines(path, spacing_mm=(spacing[0], spacing[1]) if spacing else None)
+    labelled = [cine.name for cine in cines if labels_of(cine)]
+    left_aside += [f"{path.name}: {name}" for name in labelled]
+    cines = [cine for cine in cines if cine.name not in labelled]
     frames = sum(cine.shape[0] * cine.shape[1] for cine in cines)
     wanted = set(_spread(frames, config.data.most_slices or frames))
     seen = 0
@@ -308,4 +328,6 @@ def validation_pairs(
 
 def count_summary(slices: SliceSet) -> dict[str, Any]:
     """How much data there is, for the model's card."""
-    return {"people": len(set(slices.people)), "slices": len(slices.images)}
+    found = {"people": len(set(slices.people)), "slices": len(slices.images)}
+    left = len(slices.left_aside)
+    return {**found, "label_maps_left_aside": left} if left else found

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,11 @@ def models() -> list[Model]:
     return found
 
 
+def is_whole_number(value: Any) -> bool:
+    """Whether a setting counts something; numpy's whole numbers do too, True does not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def find_model(name: str | Path | None = None, *, scale: int | None = None) -> Model:
     """The model of a name or in a file.
 
@@ -186,6 +192,8 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
     Raises:
         ModelError: There is no such model, or its scale is another.
     """
+    if scale is not None and not is_whole_number(scale):
+        raise ModelError(f"scale is {scale!r}; expected a whole number, such as 4.")
     if name is None and scale is not None:
         fitting = [model for model in models() if model.scale == scale]
         if not fitting:

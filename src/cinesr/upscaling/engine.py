@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cinesr.cores import available_cores
 from cinesr.degradation import Degradation
 from cinesr.errors import ModelError
-from cinesr.upscaling.catalogue import TOLD_NAME, Model
+from cinesr.upscaling.catalogue import TOLD_NAME, Model, is_whole_number
 from cinesr.upscaling.runtime import openvino
 
 Image = NDArray[np.float32]
@@ -24,6 +24,7 @@ Precision = Literal["float32", "bfloat16"]
 FEATURE_BYTES = 2**29
 """A tile is so large that what the network holds at once takes this much memory. Smaller tiles cost
 time, because each is run with a margin as wide as the network looks."""
+MOST_THREADS = 1024
 MOST_SIZES = 2
 """Networks made ready for one image size each that are kept, each with the memory that it takes. A
 study seldom has more sizes by turns, and making one ready anew takes a tenth of a second."""
@@ -80,6 +81,18 @@ def _told(model: Model, recipe: Degradation) -> openvino.Model:
     return graph
 
 
+def _check_settings(threads: Any, precision: Any) -> None:
+    if threads is not None and not (is_whole_number(threads) and 1 <= threads <= MOST_THREADS):
+        raise ModelError(
+            f"threads is {threads!r}; expected a whole number from 1 to {MOST_THREADS}.",
+            hint="Leave it out to take all that this process may use.",
+        )
+    if precision not in get_args(Precision):
+        raise ModelError(
+            f"precision is {precision!r}; expected one of {', '.join(get_args(Precision))}."
+        )
+
+
 class _Tile(NamedTuple):
     """One axis of a tile: the pixels that it sees, which of its result is kept, and for where."""
 
@@ -103,7 +116,8 @@ class Engine:
             so large that it takes `FEATURE_BYTES`.
 
     Raises:
-        ModelError: The processor cannot multiply in this precision.
+        ModelError: The threads or the precision are none that there are, or the processor cannot
+            multiply in this precision.
     """
 
     def __init__(
@@ -115,13 +129,14 @@ class Engine:
         recipe: Degradation | None = None,
         tile: int | None = None,
     ) -> None:
+        _check_settings(threads, precision)
         if precision == "bfloat16" and not multiplies_bfloat16():
             raise ModelError(
                 "This processor does not multiply in bfloat16.",
                 hint="Leave out the precision: float32 runs everywhere, and is more exact.",
             )
         self.model = model
-        self.threads = threads or available_cores()
+        self.threads = int(threads or available_cores())
         self.precision = precision
         self._core = openvino.Core()
         self._recipe = recipe or Degradation("kspace", model.scale)

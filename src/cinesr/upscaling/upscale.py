@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cinesr import __version__
 from cinesr.errors import CinesrError, OutputError, UnfitImageError
 from cinesr.imaging.archive import stem_of
-from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames, require_cine
 from cinesr.imaging.files import (
     RECORD,
     natural_suffix,
@@ -31,12 +31,19 @@ from cinesr.imaging.files import (
     suffix_of,
 )
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.label_maps import labels_of
 from cinesr.imaging.padding import filled, put_back
 from cinesr.imaging.resampling import band_limited_matrix, pixels_for
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
 from cinesr.upscaling.coverage import not_covered, recorded_result
 from cinesr.upscaling.engine import Engine, Precision
+from cinesr.upscaling.labels import (
+    LabelMaps,
+    checked_choice,
+    repeat_labels,
+    without_label_maps,
+)
 from cinesr.upscaling.pipeline import overlapped
 from cinesr.upscaling.preview import Panel, write_preview
 from cinesr.upscaling.telling import Telling, Told, tell
@@ -112,10 +119,12 @@ class Upscaler:
         telling: What the user says of the acquisition; the rest is read from the scan.
         spacing_out_mm: In-plane spacing of the result. It is resampled from what the network makes,
             exactly and without new detail.
+        label_maps: What is done with numbers of structures: "leave" refuses them, "repeat" repeats
+            their pixels, so that no new label arises, "network" takes them for pictures.
 
     Raises:
-        ModelError: There is no such model, its scale is another, or the processor has not this
-            precision.
+        ModelError: There is no such model, its scale is another, a setting is none of those
+            allowed, or the processor has not this precision.
         UnfitImageError: The spacing is no length.
     """
 
@@ -128,8 +137,10 @@ class Upscaler:
         precision: Precision = "float32",
         telling: Telling | None = None,
         spacing_out_mm: float | None = None,
+        label_maps: LabelMaps = "leave",
     ) -> None:
         self.stopwatch = Stopwatch()
+        self.label_maps: LabelMaps = checked_choice(label_maps)
         self.follows_scan = model is None and scale is None
         self.model: Model = find_model(model, scale=scale)
         self.telling = telling or Telling()
@@ -165,6 +176,7 @@ class Upscaler:
             scale=scale,
             telling=self.telling,
             spacing_out_mm=self.spacing_out_mm,
+            label_maps=self.label_maps,
             **self._options,
         )
 
@@ -187,14 +199,21 @@ class Upscaler:
             progress: Called with frames done and frames in all.
 
         Raises:
-            UnfitImageError: A frame is not finite, or the image is constant.
+            UnfitImageError: A frame is not finite, or the image is constant or a label map.
             CheckFailedError: The result is not fit to be used.
         """
+        require_cine(cine)
         if self.follows_scan and self.model.scale != default_scale(cine):
             return self.suited(cine)(cine, progress=progress)
         watch, scale = self.stopwatch, self.model.scale
         with watch.stage("read"):
             rule = IntensityRule.of(cine)
+            labels = () if self.label_maps == "network" else labels_of(cine)
+        if labels:
+            repeated, place = repeat_labels(cine, labels, scale, how=self.label_maps)
+            before, after = (rule.apply(each.frame(*place)) for each in (cine, repeated))
+            return Upscaled(repeated, (), (before, after))
+        with watch.stage("read"):
             told = tell(cine, self.telling, scale=scale) if self.model.is_told else None
         if told is not None:
             self._engine = self._engine.told(told.recipe)
@@ -379,14 +398,14 @@ def upscale(
     """Upscales a cine in memory.
 
     Args:
-        cine: What to upscale, as `cinesr.load` gives it.
+        cine: What to upscale, as `cinesr.load` or `Cine.from_array` gives it.
         model: A name from `cinesr.models()` or an .onnx file; where neither it nor the scale is
             given, the default model of the scale that fits the scan.
         scale: Refuse a model of another scale.
         acquired: What is known of the acquisition, any part of it: {"keep": (0.8, 0.65),
             "window": "cosine:0.4", "noise": 0.01}; the rest is read from the scan.
         denoise: Share of the noise that the network is told, 0 to 1.
-        options: `threads`, `precision` and `spacing_out_mm` of `Upscaler`.
+        options: `threads`, `precision`, `spacing_out_mm` and `label_maps` of `Upscaler`.
 
     Returns:
         A cine of the same phases, slices, stored type and extent, with `scale` times the rows and
@@ -394,9 +413,10 @@ def upscale(
 
     Raises:
         ModelError: There is no such model, or its scale is another.
-        UnfitImageError: A frame is not finite, or the image is constant.
+        UnfitImageError: A frame is not finite, or the image is constant or a label map.
         CheckFailedError: The result is not fit to be used.
     """
+    require_cine(cine)
     telling = Telling(acquired or {}, denoise)
     upscaler = Upscaler(model, scale=scale, telling=telling, **options)
     return upscaler(cine).cine.in_memory()
@@ -411,7 +431,11 @@ def default_output(source: Path, scale: int) -> Path:
 
 
 def scale_for(
-    source: Path, upscaler: Upscaler, *, spacing_mm: tuple[float, float] | None = None
+    source: Path,
+    upscaler: Upscaler,
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+    axes: str | None = None,
 ) -> int:
     """By which scale an input is going to be upscaled.
 
@@ -419,11 +443,12 @@ def scale_for(
         source: A file, folder or zip. What cannot be read is refused when it is upscaled.
         upscaler: With the model, or with none named.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: Of arrays, for files that do not say.
     """
     if not upscaler.follows_scan:
         return upscaler.model.scale
     try:
-        return default_scale(*open_cines(source, spacing_mm=spacing_mm))
+        return default_scale(*open_cines(source, spacing_mm=spacing_mm, axes=axes))
     except CinesrError:
         return upscaler.model.scale
 
@@ -462,6 +487,7 @@ def upscale_path(
     *,
     overwrite: bool = False,
     spacing_mm: tuple[float, float] | None = None,
+    axes: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Upscales what is at a path, and leaves the result, a record of the run and a preview.
@@ -473,6 +499,7 @@ def upscale_path(
         upscaler: With the model.
         overwrite: Replace what exists.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
         progress: Called with frames done and frames in all.
 
     Returns:
@@ -486,9 +513,12 @@ def upscale_path(
     watch = upscaler.stopwatch = Stopwatch()
     start = time.perf_counter()
     with watch.stage("read"):
-        cines = open_cines(source, spacing_mm=spacing_mm)
+        cines = open_cines(source, spacing_mm=spacing_mm, axes=axes)
     if derivation := recorded_result(source):
         cines = [replace(cine, derivation=derivation) for cine in cines]
+    if upscaler.label_maps == "leave":
+        with watch.stage("read"):
+            cines = without_label_maps(cines)
     upscaler = upscaler.suited(*cines)
     upscaler.stopwatch = watch
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)

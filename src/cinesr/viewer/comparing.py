@@ -91,13 +91,13 @@ def compare_frame(reference: Series, candidate: Series, place: Place) -> dict[st
         UnfitImageError: The two do not fit, or a frame holds NaN or Inf.
     """
     cropped, _ = crop_to_candidate(reference.cine, candidate.cine)
-    data_range = reference.rule.maximum
+    slope, intercept = reference.cine.rescaling
+    data_range = intercept + max(slope * reference.rule.maximum, slope * reference.rule.minimum)
     if data_range <= 0:
         raise UnfitImageError(
             f"{reference.cine.name}: no pixel is above 0; expected a picture as the reference."
         )
-    ours, theirs = (cine.frame(*place).astype(np.float64) for cine in (cropped, candidate.cine))
-    candidate.cine.require_finite(theirs, *place)
+    ours, theirs = (cine.real_frame(*place) for cine in (cropped, candidate.cine))
     agreement = psnr(ours, theirs, data_range=data_range)
     try:
         distance = lpips(ours, theirs, data_range=data_range)

@@ -51,12 +51,15 @@ class Viewer:
 
 
 @contextmanager
-def viewer(*, port: int = 0, spacing_mm: Spacing | None = None) -> Iterator[Viewer]:
+def viewer(
+    *, port: int = 0, spacing_mm: Spacing | None = None, axes: str | None = None
+) -> Iterator[Viewer]:
     """A server for this computer alone; all that it wrote to the disk goes when the block ends.
 
     Args:
         port: On which to listen; any that is free where 0.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
 
     Raises:
         CinesrError: The port is taken.
@@ -66,7 +69,7 @@ def viewer(*, port: int = 0, spacing_mm: Spacing | None = None) -> Iterator[View
         _listening(port) as listener,
     ):
         token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
-        store = Store(Path(folder), spacing_mm=spacing_mm)
+        store = Store(Path(folder), spacing_mm=spacing_mm, axes=axes)
         jobs = Jobs(store.changed)
         app = create_app(store, jobs, is_ending=lambda: server.should_exit)
         config = uvicorn.Config(
@@ -103,6 +106,7 @@ def serve(
     *,
     port: int = 0,
     spacing_mm: Spacing | None = None,
+    axes: str | None = None,
     open_browser: bool = True,
     tell_address: Callable[[str], None],
     tell_error: Callable[[CinesrError], None],
@@ -113,6 +117,7 @@ def serve(
         paths: Scans to open at once, while the page is there already.
         port: On which to listen; any that is free where 0.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
         open_browser: Show the page in the user's browser.
         tell_address: Called with the address of the page.
         tell_error: Called for each path that cannot be opened.
@@ -121,7 +126,7 @@ def serve(
         CinesrError: The port is taken.
     """
     _end_cleanly_on_signals()
-    with viewer(port=port, spacing_mm=spacing_mm) as found:
+    with viewer(port=port, spacing_mm=spacing_mm, axes=axes) as found:
         tell_address(found.address)
         opening = (list(paths), tell_error)
         threading.Thread(target=found.store.open_paths, args=opening, daemon=True).start()

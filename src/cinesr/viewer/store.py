@@ -40,13 +40,16 @@ class Store:
     Args:
         folder: For all files of this run of the server; whoever made it removes it.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
     """
 
-    def __init__(self, folder: Path, *, spacing_mm: Spacing | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, spacing_mm: Spacing | None = None, axes: str | None = None
+    ) -> None:
         self.folder = folder
         self.uploads = Uploads(folder)
         self.revision = 0
-        self._spacing_mm = spacing_mm
+        self._spacing_mm, self._axes = spacing_mm, axes
         self._series: dict[str, Series] = {}
         self._opening: list[Opening] = []
         self._failures: list[dict[str, str | None]] = []
@@ -96,7 +99,7 @@ class Store:
         # One at a time: what is decoded as a whole stands in memory meanwhile.
         with self._shown(Opening(name)) as opening, self._one_at_a_time:
             try:
-                cines = opened(path, spacing_mm=self._spacing_mm)
+                cines = opened(path, spacing_mm=self._spacing_mm, axes=self._axes)
                 if derivation := recorded_result(path):
                     cines = [replace(cine, derivation=derivation) for cine in cines]
                 opening.total = len(cines)
@@ -242,7 +245,7 @@ class Store:
         self.changed()
 
 
-def opened(path: Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
+def opened(path: Path, *, spacing_mm: Spacing | None = None, axes: str | None = None) -> list[Cine]:
     """Opens what is at a path; a picture in colour that lies beside scans is left out.
 
     Results of cinesr lie in one folder with their previews, and others keep screenshots there.
@@ -250,12 +253,13 @@ def opened(path: Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
     Args:
         path: A file, a folder or a zip.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        axes: What the axes are, for files that do not say; see `cinesr.load`.
 
     Raises:
         CinesrError: It cannot be read.
     """
     try:
-        return open_cines(path, spacing_mm=spacing_mm)
+        return open_cines(path, spacing_mm=spacing_mm, axes=axes)
     except UnfitImageError:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         if any(map(is_dicom, files)):
@@ -265,7 +269,7 @@ def opened(path: Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
         for file in filter(suffix_of, files):
             name = file.relative_to(path).as_posix()
             try:
-                found = open_cines(file, spacing_mm=spacing_mm)
+                found = open_cines(file, spacing_mm=spacing_mm, axes=axes)
                 cines += [replace(cine, name=name) for cine in found]
             except UnfitImageError:
                 left_out.append(name)
