@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cinesr.degradation import METHODS, Degradation, resize_bicubic
+from cinesr.degradation import PAPER_METHODS, Degradation, resize_bicubic
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import psnr
 from cinesr.imaging.cine import IntensityRule
@@ -44,7 +44,7 @@ def phantom() -> np.ndarray:
 
 def learned(engine: Engine) -> list[str]:
     """The degradations that a model learned and that anybody can apply."""
-    return [name for name in METHODS if name in engine.model.card["degradation"]["methods"]]
+    return [name for name in PAPER_METHODS if name in engine.model.card["degradation"]["methods"]]
 
 
 def pair(engine: Engine, method: str) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ def test_the_card_says_how_good_it_is(name: str) -> None:
     assert (results["model"], results["split"]) == (name, "test")
     assert len(results["people"]) == 10
     for part, people in (("slices", 10), ("dicom", 2)):
-        assert set(results[part]) == set(METHODS)
+        assert set(results[part]) == set(PAPER_METHODS)
         for found in results[part].values():
             assert found["people"] == people
             for measure in ("psnr", "psnr_body", "ssim", "lpips", "checkerboard"):
@@ -161,12 +161,12 @@ def test_the_default_is_shipped_and_learned_every_degradation() -> None:
     model = find_model()
     assert model.name == DEFAULT_MODEL
     assert model.path.parent == SHIPPED_MODELS
-    assert learned(engine_of(DEFAULT_MODEL)) == list(METHODS)
+    assert learned(engine_of(DEFAULT_MODEL)) == list(PAPER_METHODS)
 
 
 def test_what_ships() -> None:
     assert sorted(NAMES) == sorted([*MIXTURES, *SEED])
-    assert all(learned(engine_of(name)) == list(METHODS) for name in MIXTURES)
+    assert all(learned(engine_of(name)) == list(PAPER_METHODS) for name in MIXTURES)
     assert all(learned(engine_of(name)) == ["thesis"] for name in SEED)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinesr.degradation import METHODS, Degradation
+from cinesr.degradation import PAPER_METHODS, Degradation
 from cinesr.errors import CheckFailedError, UnfitImageError
 from cinesr.imaging.registration import subpixel_shift
 
@@ -149,7 +149,7 @@ def _shift(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Che
 
 def _consistency(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Check:
     found = {}
-    for method in METHODS:
+    for method in PAPER_METHODS:
         recipe = Degradation(method, scale)
         errors = [
             np.mean(np.square(recipe.apply(high) - low))
