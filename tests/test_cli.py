@@ -491,6 +491,8 @@ class TestInfo:
             "   2 phases x 2 slices of 24 x 20, uint16",
             "   1.5 x 0.75 mm (row x column), slices 8 mm apart",
             "   40.0 ms between phases",
+            "   acquired about 1.5 x 0.75 mm, shown as 1.5 x 0.75 mm (header)",
+            "   note: There is too little to see in the pictures to read how they were acquired.",
         ]
         (series,) = json.loads(cli("info", scan, "--json").stdout)["series"]
         assert series["shape"] == [2, 2, 20, 24]

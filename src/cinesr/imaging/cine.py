@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cinesr.errors import UnfitImageError
+from cinesr.imaging.acquisition import MeasuredMatrix
 from cinesr.imaging.geometry import Geometry
 
 Frame = NDArray[Any]
@@ -96,6 +97,7 @@ class Cine:
             dtype holds). Taken from the dtype where not given.
         derivation: How the image was made, where it is not an original.
         notes: What was noticed while reading: what was dropped, joined or assumed.
+        measured: What the file says of the k-space behind its pictures; None where it says nothing.
     """
 
     frames: NDArray[Any] | LazyFrames
@@ -106,6 +108,7 @@ class Cine:
     value_range: tuple[float, float] | None = None
     derivation: Derivation | None = None
     notes: tuple[str, ...] = ()
+    measured: MeasuredMatrix | None = None
 
     def __post_init__(self) -> None:
         if len(self.frames.shape) != 4:
@@ -164,7 +167,7 @@ class Cine:
         self, frames: NDArray[Any] | LazyFrames, geometry: Geometry, derivation: Derivation
     ) -> Cine:
         """The same cine with other pixels on another grid, as a derived image."""
-        return replace(self, frames=frames, geometry=geometry, derivation=derivation)
+        return replace(self, frames=frames, geometry=geometry, derivation=derivation, measured=None)
 
     def in_memory(self) -> Cine:
         """The same cine with all frames read."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
+from cinesr.imaging.dicom_acquisition import measured_matrix
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
 from cinesr.imaging.dicom_frames import DicomSource, StoredFrame, read_frames, read_pixels
 from cinesr.imaging.dicom_sorting import Stack, geometry_of, sort_frames, times_ms_of
@@ -153,6 +154,7 @@ def _cine(stack: Stack, name: str, notes: list[str]) -> Cine:
         slope, intercept = frame.slope_intercept
         return np.asarray(stored * slope + intercept, dtype=np.float32)
 
+    matrix, matrix_notes = measured_matrix(every)
     shape = (len(by_phase), len(stack.planes), *stack.first.rows_columns)
     return Cine(
         frames=LazyFrames(shape, np.float32 if is_rescaled else source.dtype, frame_at),
@@ -161,5 +163,6 @@ def _cine(stack: Stack, name: str, notes: list[str]) -> Cine:
         source=source,
         name=name,
         value_range=(float(ends[0]), float(ends[1])),
-        notes=(*notes, *stack.notes),
+        notes=(*notes, *stack.notes, *matrix_notes),
+        measured=matrix,
     )

@@ -60,6 +60,14 @@ class StoredFrame:
         value = self.file.header.get(keyword)
         return "" if value is None else str(value).strip()
 
+    def group(self, macro: str) -> Dataset | None:
+        """The frame's functional group of that name; None where it has none."""
+        for place in _functional_groups(self.file.header, self.index):
+            items = place.get(macro)
+            if items:
+                return items[0] if isinstance(items[0], Dataset) else None
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class DicomSource:
