@@ -17,6 +17,7 @@ from PIL import Image
 import cinesr
 import dicom_cases
 from cinesr.cli import main
+from cinesr.degradation import degrade
 from cinesr.imaging.files import load, save
 from cinesr.imaging.phantom import make_phantom
 from cinesr.upscaling.catalogue import DEFAULT_MODELS
@@ -32,17 +33,8 @@ COMMANDS = {
         *("--json", "--quiet"),
     ],
     "degrade": [
-        *(
-            "--output",
-            "--method",
-            "--scale",
-            "--noise",
-            "--seed",
-            "--series",
-            "--spacing",
-            "--axes",
-        ),
-        *("--overwrite", "--quiet"),
+        *("--output", "--method", "--scale", "--noise", "--seed", "--keep", "--shape"),
+        *("--window", "--series", "--spacing", "--axes", "--overwrite", "--quiet"),
     ],
     "evaluate": ["--mask", "--no-lpips", "--series", "--spacing", "--axes", "--json", "--quiet"],
     "info": ["--spacing", "--axes", "--json"],
@@ -148,6 +140,9 @@ class TestUsage:
             "degrade a -o b --scale 9",
             "degrade a -o b --noise 2",
             "degrade a -o b --seed -1",
+            "degrade a -o b --keep 0.8,x",
+            "degrade a -o b --keep 0.8,0.7,0.6",
+            "degrade a -o b --shape round",
             "evaluate a",
             "evaluate a b --spacing ,",
             "info",
@@ -452,6 +447,36 @@ class TestTheWayRound:
         assert np.array_equal(one, same)
         assert not np.array_equal(one, other)
 
+    def test_degrade_as_a_scanner_does(self, heart: Path, tmp_path: Path) -> None:
+        low = tmp_path / "low.nii.gz"
+        words = "--method scanner --keep 0.8,0.65 --window cosine:0.4 --noise 0.01 --scale 2"
+        line = ("degrade", heart, "-o", low, *words.split())
+        assert cli(*line, "--seed", "5").exit_code == 0
+        how = {"keep": (0.8, 0.65), "window": "cosine:0.4", "noise": 0.01, "seed": 5}
+        expected = degrade(load(heart), method="scanner", scale=2, **how)
+        assert np.array_equal(load(low).frames, np.asarray(expected.frames))
+        line = ("degrade", heart, "-o", low, "--overwrite", "--method", "scanner")
+        assert cli(*line, "--keep", "0.7", "--shape", "elliptical", "--scale", "2").exit_code == 0
+        how = {"keep": (0.7, 0.7), "shape": "elliptical"}
+        expected = degrade(load(heart), method="scanner", scale=2, **how)
+        assert np.array_equal(load(low).frames, np.asarray(expected.frames))
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ("--method scanner --keep 0.3", "share of k-space of 0.3, 0.3"),
+            ("--method scanner --window cosine:2", "A window 'cosine:2' was asked for"),
+            ("--method bicubic --keep 0.8", "choose the method scanner"),
+        ],
+    )
+    def test_settings_of_a_scanner_that_do_not_go(
+        self, heart: Path, tmp_path: Path, options: str, words: str
+    ) -> None:
+        result = cli("degrade", heart, "-o", tmp_path / "low.nii.gz", *options.split())
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert words in result.stderr
+        assert not (tmp_path / "low.nii.gz").exists()
+
     def test_degrade_keeps_what_exists(self, heart: Path, tmp_path: Path) -> None:
         line = ("degrade", heart, "-o", tmp_path / "low.nii.gz")
         assert cli(*line).exit_code == 0
@@ -467,6 +492,8 @@ class TestInfo:
             "   2 phases x 2 slices of 24 x 20, uint16",
             "   1.5 x 0.75 mm (row x column), slices 8 mm apart",
             "   40.0 ms between phases",
+            "   acquired about 1.5 x 0.75 mm, shown as 1.5 x 0.75 mm (header)",
+            "   note: There is too little to see in the pictures to read how they were acquired.",
         ]
         (series,) = json.loads(cli("info", scan, "--json").stdout)["series"]
         assert series["shape"] == [2, 2, 20, 24]

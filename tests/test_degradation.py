@@ -1,5 +1,7 @@
 """Each recipe against Pillow, scipy and numpy.fft; its pixels where the geometry says."""
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from cinesr.degradation import (
     add_rician_noise,
     bicubic_matrix,
     degrade,
+    random_scanner,
     resize_bicubic,
 )
 from cinesr.errors import UnfitImageError
@@ -71,11 +74,56 @@ def by_fft(image: Picture, scale: int) -> Picture:
     return image
 
 
+def share_left(rho: float, window: str) -> float:
+    """A taper at one frequency; 1 is the edge of what is kept."""
+    name, _, width = window.partition(":")
+    if rho > 1 + 1e-9:
+        return 0.0
+    if name == "cosine":
+        flat = 1 - float(width)
+        return 1.0 if rho <= flat else math.cos(math.pi * (rho - flat) / float(width) / 2) ** 2
+    if name == "fermi":
+        return 1 / (1 + math.exp((rho - 1) / float(width) + 3))
+    return 0.54 + 0.46 * math.cos(math.pi * rho) if name == "hamming" else 1.0
+
+
+def by_scanner(image: Picture, recipe: Degradation) -> np.ndarray[Any, Any]:
+    """Line by line: cut out, ramped, tapered, and summed as waves at the new pixels' centres.
+
+    Complex, because a centre crop keeps one of the two lines at an even grid's highest frequency.
+    """
+    scale = recipe.scale
+    shape = [size // scale for size in image.shape]
+    spectrum = np.fft.fft2(image) / image.size
+    waves = [
+        np.exp(2j * np.pi * np.outer(np.arange(new) * scale + (scale - 1) / 2, lines(new)) / old)
+        for new, old in zip(shape, image.shape, strict=True)
+    ]
+    kept = np.zeros(shape, complex)
+    for i, row in enumerate(lines(shape[0])):
+        for j, column in enumerate(lines(shape[1])):
+            rho = [
+                abs(line) / max(size // 2, 1) / share
+                for line, size, share in zip((row, column), shape, recipe.keep, strict=True)
+            ]
+            if recipe.shape == "elliptical":
+                left = share_left(math.hypot(*rho), recipe.window)
+            else:
+                left = share_left(rho[0], recipe.window) * share_left(rho[1], recipe.window)
+            kept[i, j] = left * spectrum[row, column]
+    return np.asarray(waves[0] @ kept @ waves[1].T)
+
+
+def lines(size: int) -> range:
+    return range(-(size // 2), size - size // 2)
+
+
 INDEPENDENT: dict[str, Callable[[Picture, int], Picture]] = {
     "bicubic": by_pillow,
     "thesis": lambda image, scale: gaussian_filter(by_pillow(image, scale), 1.0),
     "johnson": lambda image, scale: by_pillow(gaussian_filter(image, 1.0), scale),
     "kspace": by_fft,
+    "scanner": by_fft,  # Until its settings say otherwise.
 }
 
 
@@ -193,6 +241,56 @@ def test_every_recipe_is_linear_and_symmetric(
     assert np.allclose(recipe.apply(stack)[1], recipe.apply(second))
 
 
+SETTINGS = [
+    {"keep": (0.8, 0.65), "window": "cosine:0.4"},
+    {"keep": (0.55, 1.0), "window": "fermi:0.05"},
+    {"keep": (0.9, 0.7), "window": "hamming"},
+    {"keep": (0.7, 0.8), "window": "none"},
+    {"keep": (0.75, 0.6), "shape": "elliptical", "window": "cosine:1"},
+    {"keep": (0.95, 0.65), "shape": "elliptical", "window": "none"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("low_shape", [(16, 13), (11, 20)])
+def test_scanner_equals_an_independent_implementation(
+    settings: dict[str, Any], scale: int, low_shape: tuple[int, int]
+) -> None:
+    image = noise_picture(low_shape[0] * scale, low_shape[1] * scale)
+    recipe = Degradation("scanner", scale, **settings)
+    complex_picture = by_scanner(image, recipe)
+    # An even axis that keeps everything holds one unpaired line, whose imaginary part is not real.
+    assert np.abs(recipe.apply(image) - complex_picture.real).max() < 1e-12
+    assert np.abs(recipe.apply(image.astype(np.float32)) - complex_picture.real).max() < 2e-6
+    magnitude = recipe.measure(image, generator=np.random.default_rng(0))
+    assert np.abs(magnitude - np.abs(complex_picture.real)).max() < 1e-12
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_scanner_without_settings_is_kspace(scale: int) -> None:
+    image = noise_picture(12 * scale, 9 * scale) - 0.45
+    scanner, kspace = (Degradation(name, scale) for name in ("scanner", "kspace"))
+    assert np.array_equal(scanner.apply(image), kspace.apply(image))
+    generator = np.random.default_rng(0)
+    magnitude = scanner.measure(image, generator=generator)
+    low = kspace.measure(image, generator=generator)
+    positive = low > 0
+    assert 0 < (~positive).sum() < positive.sum()
+    assert np.abs(magnitude - low)[positive].max() < 1e-14
+    assert magnitude[~positive] == pytest.approx(-low[~positive])
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_scanner_leaves_pixels_where_they_were(settings: dict[str, Any], scale: int) -> None:
+    rows, columns = 48, 41
+    high = blobs(rows * scale, columns * scale, 1.0 / scale) + 0.6  # Positive throughout.
+    recipe = Degradation("scanner", scale, **settings)
+    low = recipe.measure(high, generator=np.random.default_rng(0))
+    assert subpixel_shift(blobs(rows, columns, 1.0), low) == pytest.approx((0, 0), abs=0.01)
+
+
 def test_an_image_that_the_scale_does_not_divide_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="9 x 8 is not divisible by 4"):
         Degradation("bicubic", 4).apply(np.zeros((9, 8)))
@@ -302,7 +400,7 @@ def test_noise_is_rician(method: str) -> None:
     sigma = 0.05 * 1000
     air, tissue = low[:, :80], low[:, 120:]
     clean = degrade(cine_of(frame), method=method, scale=2).frame(0, 0)
-    if method != "kspace":  # Where the edge rings, air is not quite dark.
+    if method not in ("kspace", "scanner"):  # Where the edge rings, air is not quite dark.
         assert air.mean() == pytest.approx(sigma * np.sqrt(np.pi / 2), rel=0.02)
     assert np.sqrt(np.mean(air**2) / 2) == pytest.approx(sigma, rel=0.03)
     assert (tissue - clean[:, 120:]).std() == pytest.approx(sigma, rel=0.03)
@@ -334,12 +432,76 @@ def test_the_recipe_is_recorded() -> None:
         "scale": 3,
         "noise": 0.1,
         "seed": 7,
+        "keep": (1.0, 1.0),
+        "shape": "rectangular",
+        "window": "none",
     }
+
+
+@pytest.mark.parametrize("kept", [(0.8, 0.65), (1 / 1.3, 0.5 + 1e-9), (1.0, 1.0)])
+@pytest.mark.parametrize("noise", [0.01, 0.1 / 3, 0.0])
+def test_what_is_recorded_of_scanner_repeats_it(kept: tuple[float, float], noise: float) -> None:
+    frames = np.random.default_rng(1).uniform(0, 1000, (2, 2, 24, 32))
+    how: dict[str, Any] = {"keep": kept, "shape": "elliptical", "window": "cosine:0.35"}
+    low = degrade(cine_of(frames), method="scanner", scale=2, noise=noise, seed=3, **how)
+    assert low.derivation is not None
+    found = re.search(
+        r"scanner degradation, scale (\d), keep (\S+),(\S+), (\w+), window (\S+), "
+        r"noise (\S+), seed (\d+)\.$",
+        low.derivation.description,
+    )
+    assert found is not None
+    scale, down, across, shape, window, size, seed = found.groups()
+    again = degrade(
+        cine_of(frames),
+        method="scanner",
+        scale=int(scale),
+        noise=float(size),
+        seed=int(seed),
+        keep=(float(down), float(across)),
+        shape=shape,
+        window=window,
+    )
+    assert np.array_equal(np.asarray(low.frames), np.asarray(again.frames))
+
+
+def test_random_scanners_are_drawn_as_they_say() -> None:
+    plain = [random_scanner(np.random.default_rng(i), scale=2, varied=False) for i in range(800)]
+    kept = np.array([recipe.keep for recipe in plain])
+    assert 0.55 <= kept.min() < 0.56
+    assert 0.99 < kept.max() <= 1.0
+    assert {recipe.shape for recipe in plain} == {"rectangular"}
+    widths = [float(each.window[7:]) for each in plain if each.window.startswith("cosine:")]
+    assert 0.1 <= min(widths) < 0.12
+    assert 0.98 < max(widths) <= 1.0
+    sharp = [recipe.window for recipe in plain].count("none")
+    assert len(widths) + sharp == 800
+    assert sharp / 800 == pytest.approx(0.25, abs=0.05)
+    noise = np.array([recipe.noise for recipe in plain])
+    assert (noise == 0).mean() == pytest.approx(0.2, abs=0.05)
+    assert 0.024 < noise.max() <= 0.025
+    assert random_scanner(np.random.default_rng(5), scale=4, varied=False) == Degradation(
+        **(plain[5].to_dict() | {"scale": 4})
+    )
+
+    varied = [random_scanner(np.random.default_rng(i), scale=2, varied=True) for i in range(800)]
+    kept = np.array([recipe.keep for recipe in varied])
+    assert (kept == 1).mean() == pytest.approx(0.1, abs=0.03)
+    assert 0.5 <= kept.min() < 0.52
+    kinds = [recipe.window.split(":")[0] for recipe in varied]
+    assert set(kinds) == {"none", "cosine", "fermi", "hamming"}
+    assert [each.shape for each in varied].count("elliptical") / 800 == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"keep": (0.8, 0.8)}, "for the degradation 'thesis'; they belong to scanner"),
+        ({"method": "bicubic", "window": "hamming"}, "'bicubic'; they belong to scanner"),
+        ({"method": "kspace", "shape": "elliptical"}, "'kspace'; they belong to scanner"),
+        ({"method": "scanner", "keep": (0.4, 1.0)}, "share of k-space of 0.4, 1 .*from 0.5 to 1"),
+        ({"method": "scanner", "window": "hann"}, "A window 'hann' was asked for"),
+        ({"method": "scanner", "shape": "round"}, "of shape 'round' .*rectangular or elliptical"),
         ({"method": "lanczos"}, "no degradation 'lanczos'; expected one of thesis, johnson"),
         ({"scale": 1}, "scale of 1 .*whole number from 2 to 8"),
         ({"scale": 9}, "scale of 9"),

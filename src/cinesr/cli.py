@@ -294,7 +294,7 @@ def _tell_run(run: dict[str, Any], talk: Callable[[str], None]) -> None:
     for series in run["series"]:
         talk(f"{series['name']}: {_size(series['shape'])} -> {_size(series['result_shape'])}")
         if told := series["told"]:
-            talk(f"  told  {_acquired(told)}")
+            talk(f"  told  {_told_words(told)}")
         for check in series["checks"]:
             mark = "look" if check["warning"] else "ok"
             talk(f"  {mark:>4}  {check['name']}: {check['finding']}")
@@ -306,7 +306,7 @@ def _tell_run(run: dict[str, Any], talk: Callable[[str], None]) -> None:
     talk("Detail is predicted. Research use only.")
 
 
-def _acquired(told: dict[str, Any]) -> str:
+def _told_words(told: dict[str, Any]) -> str:
     if told["method"] != "scanner":
         return f"degraded by {told['method']} ({told['source']})"
     down, across = told["keep"]
@@ -486,8 +486,51 @@ def info(
             click.echo("   pixel spacing not known; name it with --spacing")
         if series["frame_time_ms"] is not None:
             click.echo(f"   {series['frame_time_ms']:.1f} ms between phases")
-        for note in series["notes"]:
+        for line in _acquired_words(series["acquired"], series["spacing_mm"]):
+            click.echo(f"   {line}")
+        for note in (*series["notes"], *series["acquired"]["notes"]):
             click.echo(f"   note: {note}")
+
+
+def _acquired_words(acquired: dict[str, Any], shown_mm: dict[str, float] | None) -> list[str]:
+    """How a series was acquired, for people."""
+    source = acquired["source"]
+    if source == "nothing":
+        return []
+    if acquired["method"] != "scanner":
+        return [f"looks like low resolution made by {acquired['method']} (from the pixels)"]
+    origin = "from the pixels" if source == "pixels" else "header"
+    if shown_mm is None:
+        down, across = acquired["keep"]
+        lines = [f"acquired {down:.2f} x {across:.2f} of k-space, rows x columns ({origin})"]
+    else:
+        true, shown = (
+            f"{each['row']:.3g} x {each['column']:.3g} mm"
+            for each in (acquired["spacing_mm"], shown_mm)
+        )
+        lines = [f"acquired about {true}, shown as {shown} ({origin})"]
+    if source != "header":
+        shape = "" if acquired["shape"] == "rectangular" else f"{acquired['shape']} k-space, "
+        noise = f"noise {100 * acquired['noise']:.1f} % of the range"
+        lines.append(f"{shape}window {acquired['window']}, {noise} (from the pixels)")
+    return lines
+
+
+def _acquired(cine: Cine) -> dict[str, Any]:
+    from cinesr.imaging.spectrum import read_acquisition
+
+    found = read_acquisition(cine)
+    column, row, _ = cine.geometry.spacing_mm
+    down, across = found.acquisition.keep
+    return {
+        "source": found.source,
+        "method": found.method,
+        **found.acquisition.to_dict(),
+        "spacing_mm": {"row": row / down, "column": column / across}
+        if cine.geometry.is_known
+        else None,
+        "notes": list(found.notes),
+    }
 
 
 def _described(cine: Cine) -> dict[str, Any]:
@@ -506,6 +549,7 @@ def _described(cine: Cine) -> dict[str, Any]:
         "evenly_spaced": cine.geometry.is_evenly_spaced,
         "affine_lps": cine.geometry.affine().tolist(),
         "frame_time_ms": float(steps.mean()) if timed else None,
+        "acquired": _acquired(cine),
         "notes": [*cine.notes, *_label_note(cine)],
     }
 

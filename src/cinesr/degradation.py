@@ -111,6 +111,8 @@ _AXIS_MATRICES: dict[str, Callable[[int, int], Matrix]] = {
 }
 
 METHODS = tuple(_AXIS_MATRICES)
+PAPER_METHODS = tuple(method for method in METHODS if method != "scanner")
+"""Those of papers, which have no settings of their own."""
 
 _BINS, _SAMPLES, _HIGHEST, _USUAL_NOISE = 24, 8, 1.5, 0.0125
 DESCRIPTION = 2 * _BINS + 3
@@ -153,6 +155,11 @@ def resize_bicubic(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 def _float_dtype(image: NDArray[Any]) -> str:
     return "float32" if image.dtype == np.float32 else "float64"
+
+
+def _number(value: float) -> str:
+    """As short as may be, and yet the same number when it is read again."""
+    return repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -221,11 +228,11 @@ class Degradation:
         """Everything that repeats it, in one line."""
         acquired = ""
         if self.method == "scanner":
-            down, across = self.keep
-            acquired = f", keep {down:g},{across:g}, {self.shape}, window {self.window}"
+            kept = ",".join(map(_number, self.keep))
+            acquired = f", keep {kept}, {self.shape}, window {self.window}"
         return (
-            f"{self.method} degradation, scale {self.scale}{acquired}, noise {self.noise:g}, "
-            f"seed {self.seed}"
+            f"{self.method} degradation, scale {self.scale}{acquired}, "
+            f"noise {_number(self.noise)}, seed {self.seed}"
         )
 
     def described(self) -> NDArray[np.float32]:

@@ -23,6 +23,8 @@ Values = NDArray[np.float64]
 SHAPES = ("rectangular", "elliptical")
 SMALLEST_KEEP = 0.5
 """Scanners seldom fill with zeros to more than twice the matrix that they measured."""
+LARGEST_SHARE = 1.05
+"""Of a picture's k-space that a header's matrix may come to; vendors round and crop a little."""
 FERMI_EDGE = 3.0
 """A Fermi window has fallen to 1 / (1 + e^3), 5 %, at the edge of what is kept."""
 
@@ -158,6 +160,59 @@ class Acquisition:
         name, width = _parsed_window(self.window)
         # Rounding must not cut off the line at the very edge of what is kept.
         return np.where(rho <= 1.0 + 1e-9, _WINDOWS[name].values(rho, width), 0.0)
+
+
+@dataclass(frozen=True)
+class MeasuredMatrix:
+    """What a file's header says of the k-space that was measured, in DICOM's words.
+
+    Vendors mean different things by it. Siemens counts the lines that were measured (base
+    resolution x phase resolution x rectangular field of view), and PercentSampling has been applied
+    to them already; GE gives the matrix that was prescribed for a square field of view, and
+    PercentSampling below 100 can be partial Fourier, which costs no resolution.
+
+    Args:
+        frequency: Samples along the frequency encoding.
+        phase: Lines along the phase encoding.
+        phase_axis: The picture's axis along which phase was encoded: 0 for the rows' index
+            (InPlanePhaseEncodingDirection COL), 1 for the columns' (ROW).
+        sampling: PercentSampling, as a share.
+        phase_field_of_view: PercentPhaseFieldOfView, as a share.
+    """
+
+    frequency: int
+    phase: int
+    phase_axis: int
+    sampling: float = 1.0
+    phase_field_of_view: float = 1.0
+
+    def kept_shares(
+        self, pixels: tuple[int, int], extent_mm: tuple[float, float]
+    ) -> list[tuple[float, float]]:
+        """The shares of a picture's k-space that may be meant, the likeliest first.
+
+        Args:
+            pixels: (rows, columns) of the picture.
+            extent_mm: (height, width) of the picture.
+
+        Returns:
+            (rows' axis, columns' axis) each; shares just above 1 are given as 1. Empty where the
+            picture has far fewer pixels than were measured: then it was made smaller since.
+        """
+        frequency_axis = 1 - self.phase_axis
+        along = self.frequency / pixels[frequency_axis]
+        lines = self.phase / pixels[self.phase_axis]
+        shown = extent_mm[self.phase_axis] / extent_mm[frequency_axis]
+        # A picture wider than the measured field of view was padded: its lines lie closer.
+        padding = max(1.0, shown / self.phase_field_of_view)
+        across = [lines, lines * padding, lines * self.sampling, lines * padding * self.sampling]
+        found: list[tuple[float, float]] = []
+        for share in across:
+            pair = (share, along) if self.phase_axis == 0 else (along, share)
+            if max(pair) <= LARGEST_SHARE:
+                kept = min(pair[0], 1.0), min(pair[1], 1.0)
+                found += [kept] if kept not in found else []
+        return found if lines <= LARGEST_SHARE else []
 
 
 def measured(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cinesr.errors import UnfitImageError
+from cinesr.imaging.acquisition import MeasuredMatrix
 from cinesr.imaging.axes import arranged, axes_of, require_grey
 from cinesr.imaging.geometry import Geometry
 from cinesr.imaging.padding import Padding, without_padding
@@ -101,6 +102,7 @@ class Cine:
         notes: What was noticed while reading: what was dropped, joined or assumed.
         padding: Stored values that fill the rectangle and are no picture; None where the file names
             none.
+        measured: What the file says of the k-space behind its pictures; None where it says nothing.
     """
 
     frames: NDArray[Any] | LazyFrames
@@ -112,6 +114,7 @@ class Cine:
     derivation: Derivation | None = None
     notes: tuple[str, ...] = ()
     padding: Padding | None = None
+    measured: MeasuredMatrix | None = None
 
     def __post_init__(self) -> None:
         if len(self.frames.shape) != 4:
@@ -236,7 +239,7 @@ class Cine:
         self, frames: NDArray[Any] | LazyFrames, geometry: Geometry, derivation: Derivation
     ) -> Cine:
         """The same cine with other pixels on another grid, as a derived image."""
-        return replace(self, frames=frames, geometry=geometry, derivation=derivation)
+        return replace(self, frames=frames, geometry=geometry, derivation=derivation, measured=None)
 
     def in_memory(self) -> Cine:
         """The same cine with all frames read."""

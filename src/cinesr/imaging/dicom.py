@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
+from cinesr.imaging.dicom_acquisition import measured_matrix
 from cinesr.imaging.dicom_aside import Aside, spaced, without_other_kinds
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
 from cinesr.imaging.dicom_frames import (
@@ -172,6 +173,7 @@ def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
             rescaled[padding.mask(stored)] = source.rescaled_padding
         return rescaled
 
+    matrix, matrix_notes = measured_matrix(every)
     shape = (len(by_phase), len(stack.planes), *stack.first.rows_columns)
     geometry = geometry_of(stack)
     return Cine(
@@ -181,10 +183,11 @@ def _cine(stack: Stack, name: str, notes: Sequence[str]) -> Cine:
         source=source,
         name=name,
         value_range=(float(ends[0]), float(ends[1])),
-        notes=(*notes, *stack.notes, *holes_in(geometry), *_passed_over(every)),
+        notes=(*notes, *stack.notes, *matrix_notes, *holes_in(geometry), *_passed_over(every)),
         padding=Padding(source.rescaled_padding, source.rescaled_padding)
         if padding and is_rescaled
         else padding,
+        measured=matrix,
     )
 
 

@@ -88,6 +88,14 @@ class StoredFrame:
         """An element of the file's header as text, empty where missing."""
         return text_of(self.file.header.get(keyword))
 
+    def group(self, macro: str) -> Dataset | None:
+        """The frame's functional group of that name; None where it has none."""
+        for place in _functional_groups(self.file.header, self.index):
+            items = place.get(macro)
+            if items:
+                return items[0] if isinstance(items[0], Dataset) else None
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class DicomSource:

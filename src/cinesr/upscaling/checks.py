@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinesr.degradation import METHODS, Degradation
+from cinesr.degradation import PAPER_METHODS, Degradation
 from cinesr.errors import CheckFailedError, UnfitImageError
 from cinesr.imaging.registration import subpixel_shift
 
@@ -76,20 +76,27 @@ def _share_outside(image: Image, low: float, high: float) -> float:
     return float(np.mean((image < low - room) | (image > high + room)))
 
 
-def check_samples(inputs: Sequence[Image], outputs: Sequence[Image], *, scale: int) -> list[Check]:
+def check_samples(
+    inputs: Sequence[Image],
+    outputs: Sequence[Image],
+    *,
+    scale: int,
+    recipe: Degradation | None = None,
+) -> list[Check]:
     """Compares results with their inputs.
 
     Args:
         inputs: Low-resolution frames, (row, column) each, on the network's scale.
         outputs: What the network made of each.
         scale: Between the two.
+        recipe: How the network was told that the inputs were acquired.
     """
     return [
         _finite(outputs),
         _not_constant(outputs),
         _range(inputs, outputs),
         _shift(inputs, outputs, scale),
-        _consistency(inputs, outputs, scale),
+        _consistency(inputs, outputs, scale, recipe),
     ]
 
 
@@ -147,10 +154,14 @@ def _shift(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Che
     )
 
 
-def _consistency(inputs: Sequence[Image], outputs: Sequence[Image], scale: int) -> Check:
+def _consistency(
+    inputs: Sequence[Image], outputs: Sequence[Image], scale: int, told: Degradation | None
+) -> Check:
     found = {}
-    for method in METHODS:
-        recipe = Degradation(method, scale)
+    recipes = {method: Degradation(method, scale) for method in PAPER_METHODS}
+    if told is not None and told.method == "scanner":
+        recipes["scanner"] = told
+    for method, recipe in recipes.items():
         errors = [
             np.mean(np.square(recipe.apply(high) - low))
             for low, high in zip(inputs, outputs, strict=True)

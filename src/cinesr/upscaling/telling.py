@@ -161,7 +161,8 @@ def tell(cine: Cine, telling: Telling, *, scale: int) -> Told:
     needed = set(PARTS[:4]) - set(telling.acquired)
     step = last_step(cine)
     by_record = step is not None and step.method in METHODS and step.scale == scale
-    found, sources, notes = Degradation("scanner", scale), [], ()
+    found, sources = Degradation("scanner", scale), []
+    notes: tuple[str, ...] = ()
     if needed and telling.acquired.get("method", "scanner") == "scanner":
         read = read_acquisition(cine)
         notes = read.notes

@@ -228,7 +228,8 @@ class Upscaler:
             outputs.append(job.compute((place, low)))
             report(len(outputs), times * slices)
         with watch.stage("check"):
-            checks = check_samples(inputs, outputs, scale=scale)
+            recipe = told.recipe if told else None
+            checks = check_samples(inputs, outputs, scale=scale, recipe=recipe)
             refuse_failed(checks, name=cine.name)
         known = dict(zip(places, outputs, strict=True))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cinesr import __version__
-from cinesr.degradation import METHODS, SCALES
+from cinesr.degradation import PAPER_METHODS, SCALES
 from cinesr.imaging.cine import Cine, Derivation, Frame
 from cinesr.imaging.files import suffix_of
 from cinesr.upscaling.catalogue import Model
@@ -97,9 +97,9 @@ def closest_method(model: Model, checks: Sequence[Check]) -> str:
         model: Its card names them; all count where it does not.
         checks: Of the result.
     """
-    learned = (model.card.get("degradation") or {}).get("methods") or METHODS
+    learned = (model.card.get("degradation") or {}).get("methods") or PAPER_METHODS
     (agreement,) = [check.values["psnr_db"] for check in checks if check.name == "consistency"]
-    known = [method for method in METHODS if method in learned] or METHODS
+    known = [method for method in PAPER_METHODS if method in learned] or PAPER_METHODS
     return max(known, key=lambda method: float(agreement[method]))
 
 

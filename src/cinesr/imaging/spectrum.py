@@ -1,0 +1,158 @@
+"""Reads how a series was acquired: from its file's header, and from the spectrum of its pictures.
+
+The header knows the matrix that was measured; the pictures know the taper and the noise, and the
+matrix too where no header tells it. Either can be wrong: a header holds what the vendor means by it
+(`MeasuredMatrix`), and a spectrum without a visible edge is a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cinesr.errors import CinesrError
+from cinesr.imaging.acquisition import SMALLEST_KEEP, Acquisition, MeasuredMatrix
+from cinesr.imaging.acquisition_network import Reading, read
+from cinesr.imaging.cine import Cine
+from cinesr.imaging.history import last_step
+from cinesr.imaging.spectral_features import features
+
+MOST_FRAMES = 64
+LEAST_FRAMES = 8
+PIXELS = 3_000_000
+"""So many are looked at, of a series of large frames: reading must not take longer than loading."""
+NARROWEST_TAPER = 0.08
+"""What is narrower than this cannot be told from none."""
+DISAGREEMENT = 0.12
+"""Of kept shares: more than this lies between header and pixels, and it is said."""
+
+
+@dataclass(frozen=True)
+class ReadAcquisition:
+    """How a series was acquired, as far as it can be read.
+
+    Args:
+        acquisition: What was kept of k-space, its taper, the noise.
+        method: "scanner", or the paper's recipe that low resolution seems to have been made by:
+            "thesis", "johnson" or "bicubic". Then everything is kept, without a window.
+        source: "header", "pixels", "header and pixels" (what was kept, by the header; the rest by
+            the pixels), or "nothing" where neither tells anything.
+        notes: What was assumed, left aside or contradictory.
+    """
+
+    acquisition: Acquisition
+    method: str = "scanner"
+    source: str = "pixels"
+    notes: tuple[str, ...] = ()
+
+
+def acquisition_of_pictures(pictures: Sequence[NDArray[Any]]) -> ReadAcquisition:
+    """Reads how pictures were acquired from their spectrum alone.
+
+    Neither the scale nor the offset of the pictures changes what is read. The noise is told as a
+    share of their range, from the lowest value to the 99.9th percentile.
+
+    Args:
+        pictures: (row, column) each, all acquired alike; the more the better.
+    """
+    seen = features(pictures)
+    if seen is None:
+        return _nothing(
+            "There is too little to see in the pictures to read how they were acquired."
+        )
+    reading = read(seen)
+    method = max(reading.methods, key=lambda name: reading.methods[name])
+    if method != "scanner":
+        return ReadAcquisition(Acquisition(noise=_noise(reading)), method)
+    return ReadAcquisition(_scanned(reading, reading.keep))
+
+
+def _nothing(note: str) -> ReadAcquisition:
+    return ReadAcquisition(Acquisition(), source="nothing", notes=(note,))
+
+
+def _noise(reading: Reading) -> float:
+    return round(min(max(reading.noise, 0.0), 1.0), 5)
+
+
+def _scanned(reading: Reading, keep: tuple[float, float]) -> Acquisition:
+    down, across = (round(min(max(share, SMALLEST_KEEP), 1.0), 4) for share in keep)
+    shape = "elliptical" if reading.ellipse > 0.5 else "rectangular"
+    narrow = reading.taper < NARROWEST_TAPER
+    window = "none" if narrow else f"cosine:{min(reading.taper, 1.0):.3f}"
+    return Acquisition((down, across), shape, window, _noise(reading))
+
+
+def read_acquisition(cine: Cine) -> ReadAcquisition:
+    """Reads how a series was acquired, from its header and a bounded sample of its frames.
+
+    Args:
+        cine: Frames that are read one at a time stay so.
+    """
+    try:
+        pictures = _sample(cine)
+    except CinesrError as error:
+        return _nothing(f"How it was acquired cannot be read from the pixels: {error.message}")
+    seen = features(pictures)
+    reading = None if seen is None else read(seen)
+    notes: list[str] = []
+    keep = None
+    if cine.measured is not None and last_step(cine) is None:
+        keep = _kept_by_header(cine.measured, cine, reading, notes)
+    if keep is None:
+        found = acquisition_of_pictures(pictures)
+        return replace(found, notes=(*found.notes, *notes))
+    if reading is None:
+        found = _nothing("There is too little to see in the pictures to read taper and noise.")
+        return replace(
+            found, acquisition=Acquisition(keep), source="header", notes=(*found.notes, *notes)
+        )
+    return ReadAcquisition(_scanned(reading, keep), "scanner", "header and pixels", tuple(notes))
+
+
+def _sample(cine: Cine) -> list[NDArray[np.float64]]:
+    """Frames spread evenly over slices and phases, the same ones every time."""
+    times, slices, rows, columns = cine.shape
+    count = min(times * slices, max(LEAST_FRAMES, min(MOST_FRAMES, PIXELS // (rows * columns))))
+    places = np.unique(np.round(np.linspace(0, times * slices - 1, count)).astype(int))
+    frames = (cine.frame(place // slices, place % slices) for place in places)
+    return [np.asarray(frame, np.float64) for frame in frames if np.isfinite(frame).all()]
+
+
+def _kept_by_header(
+    matrix: MeasuredMatrix, cine: Cine, reading: Reading | None, notes: list[str]
+) -> tuple[float, float] | None:
+    """The shares that the header names; of its possible meanings, the one that the pixels show."""
+    column_mm, row_mm, _ = cine.geometry.spacing_mm
+    rows, columns = cine.shape[2:]
+    candidates = matrix.kept_shares((rows, columns), (rows * row_mm, columns * column_mm))
+    if not candidates:
+        notes.append(
+            f"The header's matrix of {matrix.frequency} x {matrix.phase} does not fit a picture of "
+            f"{rows} x {columns} pixels: it was left aside."
+        )
+        return None
+    keep = candidates[0]
+    if reading is not None:
+        seen = np.array(reading.keep)
+        distance = [float(np.abs(np.array(each) - seen).max()) for each in candidates]
+        nearest = int(np.argmin(distance))
+        if distance[0] > DISAGREEMENT and distance[nearest] < DISAGREEMENT / 3:
+            keep = candidates[nearest]
+        elif distance[0] > DISAGREEMENT:
+            notes.append(
+                f"The spectrum looks like shares of {seen[0]:.2f} x {seen[1]:.2f} of k-space "
+                f"(rows x columns), the header says {keep[0]:.2f} x {keep[1]:.2f}: the header was "
+                "believed."
+            )
+    if min(keep) < SMALLEST_KEEP:
+        notes.append(
+            f"The header says {keep[0]:.2f} x {keep[1]:.2f} of k-space (rows x columns); less than "
+            f"{SMALLEST_KEEP:g} is taken for that much."
+        )
+    down, across = (round(min(max(share, SMALLEST_KEEP), 1.0), 4) for share in keep)
+    return down, across
