@@ -259,7 +259,8 @@ class TestOutputSpacing:
         record = upscale_path(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", upscaler)
         assert record["spacing_out_mm"] == 0.7
         (series,) = record["series"]
-        assert series["result_spacing_mm"] == {"row": 0.7, "column": 0.7, "slice": 8.0}
+        expected = {"row": 0.7, "column": 0.7, "slice": 8.0}
+        assert series["result_spacing_mm"] == pytest.approx(expected, abs=1e-9)
         result = load(tmp_path / "b.nii.gz")
         assert result.geometry.spacing_mm[:2] == pytest.approx((0.7, 0.7), abs=1e-6)
         expected = upscaler(beating()).cine.geometry
