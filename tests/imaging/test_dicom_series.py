@@ -19,9 +19,11 @@ from pydicom.uid import (
 from cinesr.errors import CinesrError, UnfitImageError
 from cinesr.imaging import dicom
 from cinesr.imaging.cine import Cine
+from cinesr.imaging.files import open_cines
 from dicom_cases import (
     FIRST_TRIGGER,
     PHASE_STEP,
+    ROW_AXIS,
     SLICE_STEP,
     classic_frame,
     expected_frame,
@@ -516,3 +518,22 @@ class TestOtherObjects:
 
         with pytest.raises(CinesrError, match="no PixelSpacing"):
             read(write(tmp_path, change))
+
+    def test_a_series_whose_planes_make_no_sense_is_left_out_by_name(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            shifted = position(slice_index) + 5.0 * phase * ROW_AXIS
+            dataset.ImagePositionPatient = [round(each, 6) for each in shifted]
+
+        write_cine_series(tmp_path / "a")
+        write_cine_series(tmp_path / "b", series=8, change=change)
+        cine = read_one(tmp_path)
+        assert cine.name == "cine SAX 7"
+        assert "A series was left out" in notes(cine)
+        assert "mm apart within it" in notes(cine)
+
+    def test_a_navigator_of_one_row_is_left_out_by_name(self, tmp_path):
+        write_cine_series(tmp_path / "a")
+        write_cine_series(tmp_path / "b", series=8, rows=1, slices=1)
+        (cine,) = open_cines(tmp_path)
+        assert cine.name == "cine SAX 7"
+        assert "cine SAX 8 has slices of 24x1 pixels" in notes(cine)

@@ -133,19 +133,23 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
             f"{error.filename or path} could not be read: {error.strerror or error}.",
             hint="Check that you may read it, and that its disk is there.",
         ) from error
-    for cine in cines:
-        _refuse_specks(cine, path)
-    return cines
+    return _without_specks(cines, path)
 
 
-def _refuse_specks(cine: Cine, path: Path) -> None:
-    rows, columns = cine.shape[2:]
-    if min(rows, columns) < 2:
+def _without_specks(cines: list[Cine], path: Path) -> list[Cine]:
+    """Leaves out what has one row or column, as navigators have; refuses it where it is all."""
+    specks = [cine for cine in cines if min(cine.shape[2:]) < 2]
+    if not specks:
+        return cines
+    rows, columns = specks[0].shape[2:]
+    what = f"{specks[0].name} has slices of {columns}x{rows} pixels"
+    if len(specks) == len(cines):
         raise UnfitImageError(
-            f"{path}: {cine.name} has slices of {columns}x{rows} pixels; expected a picture of at "
-            "least 2x2.",
+            f"{path}: {what}; expected a picture of at least 2x2.",
             hint="Check that the export of the scan was complete.",
         )
+    note = f"{len(specks)} series left out: {what}, which is no picture"
+    return [replace(cine, notes=(*cine.notes, note)) for cine in cines if cine not in specks]
 
 
 def _open_archive(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
