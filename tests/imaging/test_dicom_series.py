@@ -152,6 +152,12 @@ class TestWhatASeriesIs:
 
         self.assert_apart(self.take_twice(tmp_path, change), "a guess")
 
+    def test_by_trigger_times_that_lie_between_each_other(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            dataset.TriggerTime += PHASE_STEP / 2 * (phase // 4)
+
+        self.assert_apart(self.take_twice(tmp_path, change), "a guess")
+
     @pytest.mark.parametrize("keyword", ["SeriesNumber", "SeriesDescription", "SeriesInstanceUID"])
     def test_by_what_names_the_series_where_the_uid_does_not(self, tmp_path, keyword):
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
@@ -307,6 +313,17 @@ class TestOrderAndTime:
         assert played(cine) == list(range(12))
         np.testing.assert_allclose(cine.times_ms, 52 * np.arange(12))
         assert "assumed between two beats" in notes(cine)
+
+    def test_beats_of_which_one_frame_has_no_time(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            self.real_time(dataset, phase)
+            dataset.AcquisitionTime = clock(0.052 * phase)
+            if phase == 7:
+                del dataset.TriggerTime
+
+        cine = read_one(write(tmp_path, change, phases=15))
+        assert played(cine) == list(range(15))
+        np.testing.assert_allclose(cine.times_ms, 52 * np.arange(15), atol=1e-3)
 
     def test_even_trigger_times_count_more_than_any_number(self, tmp_path):
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
