@@ -198,12 +198,12 @@ def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[
         )
     notes: list[str] = []
     cines = _read_dicom(dicoms, spacing_mm) if dicoms else []
-    cines += _read_pictures(folder, pictures, spacing_mm, notes)
     if skipped:
         kind = "that are not DICOM" if dicoms else "that are not images"
         notes.append(f"{len(skipped)} files skipped {kind}: {_named(skipped)}")
     if broken:
         notes.append(_broken_links(broken))
+    cines += _read_pictures(folder, pictures, spacing_mm, notes)
     return [replace(cine, notes=(*cine.notes, *notes)) for cine in cines]
 
 
