@@ -106,14 +106,6 @@ def colour_dicom(place: Path) -> Path:
     return dicom_cases.save(dataset, place / "colour.dcm")
 
 
-def mixed_sizes(place: Path) -> Path:
-    def resize(dataset: pydicom.Dataset, phase: int, _: int) -> None:
-        if phase == 1:
-            dicom_cases.set_pixels(dataset, dicom_cases.expected_frame(1, 0, 10, 12))
-
-    return dicom_cases.write_cine_series(place / "scan", slices=1, change=resize)
-
-
 def not_a_number(place: Path) -> Path:
     cine = np.ones((3, 20, 24)) * np.arange(24)
     cine[2, 3, 4] = np.nan
@@ -170,7 +162,6 @@ CASES: dict[Maker, tuple[str, str]] = {
     no_pixel_data: ("bare.dcm", "again"),
     colour_png: ("colour.png: a colour image", "Convert it to grey"),
     colour_dicom: ("colour.dcm", "colour"),
-    mixed_sizes: ("20x24 pixels", "folder of their own"),
     not_a_number: ("nan.npy: the frame at phase 2, slice 0 holds 1 values", "nan_to_num"),
     infinite: ("inf.nii.gz: the frame at phase 0, slice 1 holds 1 values", "nan_to_num"),
     all_zero: ("every pixel of the image is 0", "export of the scan"),

@@ -239,8 +239,8 @@ def upscale(
 ) -> None:
     """Upscale scans: DICOM to DICOM, NIfTI to NIfTI, pictures to pictures.
 
-    INPUT is a DICOM folder, zip or file, NIfTI, PNG, TIFF or NPY. Beside the result stand run.json,
-    with times and checks, and a preview.
+    INPUT is a DICOM folder, archive (zip, tar) or file, NIfTI, PNG, TIFF or NPY. Beside the result
+    stand run.json, with times and checks, and a preview.
     """
     from cinesr.imaging.files import suffix_of
     from cinesr.upscaling.telling import Telling, parse_acquired

@@ -19,9 +19,11 @@ from pydicom.uid import (
 from cinesr.errors import CinesrError, UnfitImageError
 from cinesr.imaging import dicom
 from cinesr.imaging.cine import Cine
+from cinesr.imaging.files import open_cines
 from dicom_cases import (
     FIRST_TRIGGER,
     PHASE_STEP,
+    ROW_AXIS,
     SLICE_STEP,
     classic_frame,
     expected_frame,
@@ -147,6 +149,12 @@ class TestWhatASeriesIs:
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
             dataset.TriggerTime += 3 * (phase // 4)
             dataset.InstanceNumber = phase % 4 + 4 * slice_index + 8 * (phase // 4)
+
+        self.assert_apart(self.take_twice(tmp_path, change), "a guess")
+
+    def test_by_trigger_times_that_lie_between_each_other(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            dataset.TriggerTime += PHASE_STEP / 2 * (phase // 4)
 
         self.assert_apart(self.take_twice(tmp_path, change), "a guess")
 
@@ -305,6 +313,17 @@ class TestOrderAndTime:
         assert played(cine) == list(range(12))
         np.testing.assert_allclose(cine.times_ms, 52 * np.arange(12))
         assert "assumed between two beats" in notes(cine)
+
+    def test_beats_of_which_one_frame_has_no_time(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            self.real_time(dataset, phase)
+            dataset.AcquisitionTime = clock(0.052 * phase)
+            if phase == 7:
+                del dataset.TriggerTime
+
+        cine = read_one(write(tmp_path, change, phases=15))
+        assert played(cine) == list(range(15))
+        np.testing.assert_allclose(cine.times_ms, 52 * np.arange(15), atol=1e-3)
 
     def test_even_trigger_times_count_more_than_any_number(self, tmp_path):
         def change(dataset: Dataset, phase: int, slice_index: int) -> None:
@@ -516,3 +535,22 @@ class TestOtherObjects:
 
         with pytest.raises(CinesrError, match="no PixelSpacing"):
             read(write(tmp_path, change))
+
+    def test_a_series_whose_planes_make_no_sense_is_left_out_by_name(self, tmp_path):
+        def change(dataset: Dataset, phase: int, slice_index: int) -> None:
+            shifted = position(slice_index) + 5.0 * phase * ROW_AXIS
+            dataset.ImagePositionPatient = [round(each, 6) for each in shifted]
+
+        write_cine_series(tmp_path / "a")
+        write_cine_series(tmp_path / "b", series=8, change=change)
+        cine = read_one(tmp_path)
+        assert cine.name == "cine SAX 7"
+        assert "A series was left out" in notes(cine)
+        assert "mm apart within it" in notes(cine)
+
+    def test_a_navigator_of_one_row_is_left_out_by_name(self, tmp_path):
+        write_cine_series(tmp_path / "a")
+        write_cine_series(tmp_path / "b", series=8, rows=1, slices=1)
+        (cine,) = open_cines(tmp_path)
+        assert cine.name == "cine SAX 7"
+        assert "cine SAX 8 has slices of 24x1 pixels" in notes(cine)

@@ -150,7 +150,10 @@ def _by_beats(plane: Frames) -> tuple[list[Frames], str]:
     """Trigger times start anew and nothing says that the frames follow each other without pause."""
     if np.isnan(triggers_of(plane)).any() or _goes_on(plane):
         return [], ""
-    if not tells_apart(NUMBER, plane) or not starts_anew(ordered := by_clock(NUMBER, plane)):
+    if not tells_apart(NUMBER, plane):
+        return [], ""
+    ordered = by_clock(NUMBER, plane)
+    if not starts_anew(ordered, interleaved=True):
         return [], ""
     beats = beats_of(triggers_of(ordered))
     parts = [ordered[beat] for beat in beats]

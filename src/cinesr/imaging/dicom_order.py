@@ -18,6 +18,9 @@ Times = NDArray[np.float64]
 STEP_TOLERANCE = 0.3
 """Steps between phases this close to their median, relatively, are the steps of one clock."""
 
+LEAST_BEAT = 4
+"""A shuffled order has hardly this many even steps one after another, several times."""
+
 PAUSE_S = 3.0
 """Frames of one breath-hold follow each other faster than this; people breathe in between."""
 
@@ -110,15 +113,22 @@ def is_even(times: Times) -> bool:
     return bool(np.mean(np.abs(steps - middle) <= STEP_TOLERANCE * middle) > 0.75)
 
 
-def starts_anew(frames: Sequence[StoredFrame]) -> bool:
+def starts_anew(frames: Sequence[StoredFrame], *, interleaved: bool = False) -> bool:
     """Whether trigger times, in this order, go on evenly and start anew at every beat.
 
     Sorted by trigger time such frames would play all beats at once. A shuffled order also has
     places where the time falls, but between them its steps are uneven.
+
+    Args:
+        frames: In the order of another clock than the trigger time.
+        interleaved: Whether beats whose times lie evenly between those of others count as well.
     """
     triggers = triggers_of(frames)
     beats = beats_of(triggers)
-    if len(beats) < 2 or is_even(np.sort(triggers)):
+    if len(beats) < 2:
+        return False
+    is_long = min(beat.stop - beat.start for beat in beats) >= LEAST_BEAT
+    if is_even(np.sort(triggers)) and not (interleaved and is_long):
         return False
     steps = np.concatenate([np.diff(triggers[beat]) for beat in beats])
     steps = steps[steps > 0]
@@ -198,6 +208,11 @@ def _with_gaps(frames: Sequence[StoredFrame]) -> Plane:
         note = f"{said}: placed by {clock.name}, their times put evenly between their neighbours."
         filled = _filled(times, known)
         return Plane(ordered, filled - filled[0], (note,))
+    for clock in (ACQUIRED, CONTENT, NUMBER):
+        if tells_apart(clock, frames):
+            ordered = by_clock(clock, frames)
+            if starts_anew([frame for frame in ordered if not np.isnan(frame.trigger_ms)]):
+                return _over_beats(ordered, clock)
     ordered = sorted(
         frames, key=lambda each: (np.isnan(each.trigger_ms), each.trigger_ms, *_every_clock(each))
     )
@@ -222,12 +237,12 @@ def _filled(times: Times, known: NDArray[np.intp]) -> Times:
 def _over_beats(ordered: list[StoredFrame], clock: Clock) -> Plane:
     """Frames over several beats, as a real-time scan takes them."""
     triggers = triggers_of(ordered)
-    beats = beats_of(triggers)
+    beats = beats_of(triggers[~np.isnan(triggers)])
     said = f"Trigger times start anew {len(beats) - 1} times: phases are sorted by {clock.name}"
     if clock in (ACQUIRED, CONTENT):
         seconds = np.array([clock.value(frame) for frame in ordered])
         return Plane(ordered, 1000.0 * (seconds - seconds[0]), (f"{said}, and timed by it.",))
     steps = np.diff(triggers)
-    steps[steps < 0] = np.median(steps[steps > 0])
+    steps[~(steps >= 0)] = np.median(steps[steps > 0])
     times = np.concatenate([[0.0], np.cumsum(steps)])
     return Plane(ordered, times, (f"{said}; one usual step is assumed between two beats.",))

@@ -36,12 +36,20 @@ def sort_frames(frames: list[StoredFrame]) -> list[Stack]:
         frames: In any order; every one with its spacing.
 
     Raises:
-        UnfitImageError: A plane has several positions.
+        UnfitImageError: In every series, frames of one plane lie apart within it.
     """
     stacks: list[Stack] = []
+    unfit: list[UnfitImageError] = []
     for series in grouped(frames, series_of):
-        stacks.extend(_stacks_of_series(series))
-    return sorted(joined(stacks), key=_series_order)
+        try:
+            stacks.extend(_stacks_of_series(series))
+        except UnfitImageError as error:
+            unfit.append(error)
+    if unfit and not stacks:
+        raise unfit[0]
+    notes = tuple(f"A series was left out: {error.message}" for error in unfit)
+    stacks = [replace(stack, notes=(*stack.notes, *notes)) for stack in joined(stacks)]
+    return sorted(stacks, key=_series_order)
 
 
 def grouped(

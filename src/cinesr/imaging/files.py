@@ -151,19 +151,23 @@ def open_cines(
             f"{error.filename or path} could not be read: {error.strerror or error}.",
             hint="Check that you may read it, and that its disk is there.",
         ) from error
-    for cine in cines:
-        _refuse_specks(cine, path)
-    return cines
+    return _without_specks(cines, path)
 
 
-def _refuse_specks(cine: Cine, path: Path) -> None:
-    rows, columns = cine.shape[2:]
-    if min(rows, columns) < 2:
+def _without_specks(cines: list[Cine], path: Path) -> list[Cine]:
+    """Leaves out what has one row or column, as navigators have; refuses it where it is all."""
+    specks = [cine for cine in cines if min(cine.shape[2:]) < 2]
+    if not specks:
+        return cines
+    rows, columns = specks[0].shape[2:]
+    what = f"{specks[0].name} has slices of {columns}x{rows} pixels"
+    if len(specks) == len(cines):
         raise UnfitImageError(
-            f"{path}: {cine.name} has slices of {columns}x{rows} pixels; expected a picture of at "
-            "least 2x2.",
+            f"{path}: {what}; expected a picture of at least 2x2.",
             hint="Check that the export of the scan was complete.",
         )
+    note = f"{len(specks)} series left out: {what}, which is no picture"
+    return [replace(cine, notes=(*cine.notes, note)) for cine in cines if cine not in specks]
 
 
 def _open_archive(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
@@ -214,12 +218,12 @@ def _open_folder(
         )
     notes: list[str] = []
     cines = _read_dicom(dicoms, spacing_mm) if dicoms else []
-    cines += _read_pictures(folder, pictures, spacing_mm, notes)
     if skipped:
         kind = "that are not DICOM" if dicoms else "that are not images"
         notes.append(f"{len(skipped)} files skipped {kind}: {_named(skipped)}")
     if broken:
         notes.append(_broken_links(broken))
+    cines += _read_pictures(folder, pictures, spacing_mm, notes)
     return [replace(cine, notes=(*cine.notes, *notes)) for cine in cines]
 
 

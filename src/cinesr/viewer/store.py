@@ -13,9 +13,7 @@ from typing import Any
 from cinesr.degradation import SCALES
 from cinesr.errors import CinesrError, UnfitImageError
 from cinesr.evaluation.pairing import LARGEST_CROP, crop_to_candidate
-from cinesr.imaging.cine import Cine
-from cinesr.imaging.dicom import is_dicom
-from cinesr.imaging.files import Spacing, open_cines, suffix_of
+from cinesr.imaging.files import Spacing, open_cines
 from cinesr.upscaling.coverage import recorded_result
 from cinesr.viewer.errors import no_room, not_there
 from cinesr.viewer.series import Kind, Series, input_series
@@ -99,7 +97,7 @@ class Store:
         # One at a time: what is decoded as a whole stands in memory meanwhile.
         with self._shown(Opening(name)) as opening, self._one_at_a_time:
             try:
-                cines = opened(path, spacing_mm=self._spacing_mm, axes=self._axes)
+                cines = open_cines(path, spacing_mm=self._spacing_mm, axes=self._axes)
                 if derivation := recorded_result(path):
                     cines = [replace(cine, derivation=derivation) for cine in cines]
                 opening.total = len(cines)
@@ -243,40 +241,6 @@ class Store:
                     crop_to_candidate(truth.cine, series.cine)
             series.truth = truth_id
         self.changed()
-
-
-def opened(path: Path, *, spacing_mm: Spacing | None = None, axes: str | None = None) -> list[Cine]:
-    """Opens what is at a path; a picture in colour that lies beside scans is left out.
-
-    Results of cinesr lie in one folder with their previews, and others keep screenshots there.
-
-    Args:
-        path: A file, a folder or a zip.
-        spacing_mm: (row, column) pixel spacing, for files that do not say.
-        axes: What the axes are, for files that do not say; see `cinesr.load`.
-
-    Raises:
-        CinesrError: It cannot be read.
-    """
-    try:
-        return open_cines(path, spacing_mm=spacing_mm, axes=axes)
-    except UnfitImageError:
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        if any(map(is_dicom, files)):
-            raise
-        cines: list[Cine] = []
-        left_out: list[str] = []
-        for file in filter(suffix_of, files):
-            name = file.relative_to(path).as_posix()
-            try:
-                found = open_cines(file, spacing_mm=spacing_mm, axes=axes)
-                cines += [replace(cine, name=name) for cine in found]
-            except UnfitImageError:
-                left_out.append(name)
-        if not cines:
-            raise
-        note = f"{len(left_out)} files left out that are no scans: {', '.join(left_out)}"
-        return [replace(cine, notes=(*cine.notes, note)) for cine in cines]
 
 
 def _fits(truth: Series, series: Series) -> bool:
