@@ -40,7 +40,8 @@ def test_the_shipped_experiment_is_the_four(tmp_path: Path) -> None:
 
 def test_networks_differ_in_the_grid_alone(tmp_path: Path) -> None:
     text = (
-        START + '[loss]\nfidelity = 0.5\n[grid]\n"seed" = [3, 4]\n"optimisation.ema" = [0.5, 0.9]\n'
+        START + '[loss]\nname = "lpips"\nfidelity = 0.5\n'
+        '[grid]\n"seed" = [3, 4]\n"optimisation.ema" = [0.5, 0.9]\n'
     )
     config = read(tmp_path, text)
     assert [(n.name, n.seed, n.optimisation.ema) for n in config.networks] == [
@@ -114,3 +115,20 @@ def test_a_file_that_is_no_toml_is_told(tmp_path: Path) -> None:
         read(tmp_path, "name = ")
     with pytest.raises(UnreadableFileError, match=r"absent\.toml"):
         read_experiment(tmp_path / "absent.toml", output=tmp_path)
+
+
+def test_a_setting_that_some_networks_use_is_taken_and_one_that_none_uses_refused(
+    tmp_path: Path,
+) -> None:
+    layer = '[loss]\nlayer = "block1_conv2"\n[grid]\n"loss.name" = ["mse", "{}"]\n'
+    assert len(read(tmp_path, START + layer.format("perceptual")).networks) == 2
+    with pytest.raises(ConfigError, match=r"loss\.layer does nothing with loss\.name = 'mae' or"):
+        read(tmp_path, START + layer.format("mae"))
+    with pytest.raises(ConfigError, match=r"network\.upsampling does nothing"):
+        read(
+            tmp_path,
+            START + '[network]\narchitecture = "wide"\n[grid]\n'
+            '"network.upsampling" = ["nearest", "transposed"]\n',
+        )
+    with pytest.raises(ConfigError, match=r"evaluation\.repeat\.seed does nothing without"):
+        read(tmp_path, START + GRID + "[evaluation]\nrepeat = {seed = 3}\n")

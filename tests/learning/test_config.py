@@ -124,7 +124,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(
         'name = "heart"\noutput = "runs/heart"\n[data]\nfolder = "../scans"\nalso = ["more"]\n'
-        'splits = "splits.json"\n[loss]\nweights = "/else/where.npz"\n'
+        'splits = "splits.json"\n[loss]\nname = "perceptual"\nweights = "/else/where.npz"\n'
     )
     config = read_config(file)
     assert Path(config.output) == file.parent / "runs" / "heart"
@@ -170,3 +170,43 @@ def test_a_wrong_file_is_named_with_its_key(tmp_path: Path) -> None:
 )
 def test_the_configurations_of_this_repository_are_right(file: Path) -> None:
     assert read_config(file).name
+
+
+IDLE = [
+    ('[network]\narchitecture = "residual"\nupsampling = "transposed"\n', "network.upsampling"),
+    ('[network]\narchitecture = "wide"\nupsampling = "nearest"\n', "network.upsampling"),
+    ('[loss]\nname = "mse"\npattern = 0.1\n', "loss.pattern"),
+    ('[loss]\nname = "perceptual"\npattern = 0.1\n', "loss.pattern"),
+    ("[loss]\nfidelity = 0.0\n", "loss.fidelity"),
+    ('[loss]\nname = "mae"\nlayer = "block2_conv2"\n', "loss.layer"),
+    ('[loss]\nname = "lpips"\nweights = "w.npz"\n', "loss.weights"),
+]
+START = 'name = "n"\noutput = "o"\n[data]\nfolder = "d"\n'
+
+
+@pytest.mark.parametrize(("text", "key"), IDLE)
+def test_a_setting_that_does_nothing_is_refused_by_name(tmp_path: Path, text, key) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(START + text)
+
+    with pytest.raises(ConfigError, match=rf"{key} does nothing with \w+\.\w+ = '\w+'; it serves"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[network]\nupsampling = "transposed"\n',
+        '[network]\narchitecture = "residual"\n',
+        '[loss]\nname = "lpips"\nfidelity = 0.02\npattern = 0.1\n',
+        '[loss]\nname = "perceptual"\nlayer = "block1_conv2"\nweights = "w.npz"\nfidelity = 1\n',
+        "",
+    ],
+)
+def test_settings_that_do_something_and_defaults_are_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(START + text)
+
+    # What a run recorded holds every setting, whether it does something or not.
+    config = read_config(path)
+    assert build(TrainingConfig, config.to_dict(), where="config.json") == config

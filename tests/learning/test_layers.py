@@ -288,3 +288,31 @@ def test_layers_tell_their_shape_and_are_rebuilt_from_their_configuration(
 
 def test_all_of_this_holds_on_torch() -> None:
     repeat_on_torch(__file__)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Convolution(4, 3, strides=2), r"strides = \(1, 1\) alone, not \(2, 2\)"),
+        (lambda: Convolution(4, 3, dilation_rate=2), "dilation_rate"),
+        (lambda: Convolution(4, 3, groups=2), "groups = 1 alone, not 2"),
+        (lambda: Convolution(4, 4), r"odd kernels alone, not \(4, 4\)"),
+        (lambda: Convolution(4, 3, data_format="channels_first"), "data_format"),
+        (lambda: DifferenceConvolution(4, 3), "use_bias = False alone"),
+        (lambda: DifferenceConvolution(4, 3, use_bias=False, activation="relu"), "activation"),
+        (lambda: MaxPooling(3), r"pool_size = \(2, 2\) alone, not \(3, 3\)"),
+        (lambda: MaxPooling(2, strides=1), "strides"),
+        (lambda: MaxPooling(2, padding="same"), "padding"),
+        (lambda: TransposedConvolution(4, 4, strides=2), "padding = 'same' alone, not 'valid'"),
+        (lambda: TransposedConvolution(4, 3, strides=2, padding="same"), "square kernels"),
+        (
+            lambda: TransposedConvolution(4, 4, strides=2, padding="same", activation="relu"),
+            "activation",
+        ),
+        (lambda: BatchNormalization(scale=False), "scale = True alone, not False"),
+        (lambda: BatchNormalization(axis=1), "axis = -1 alone"),
+    ],
+)
+def test_what_a_fast_layer_has_not_is_refused(make, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()

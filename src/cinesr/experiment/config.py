@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 from cinesr.degradation import Degradation
 from cinesr.errors import ConfigError
-from cinesr.learning.config import TrainingConfig, build, read_toml, with_absolute_paths
+from cinesr.learning.config import (
+    TrainingConfig,
+    build,
+    read_toml,
+    refuse_idle_settings,
+    with_absolute_paths,
+)
 
 SHARED = tuple(item.name for item in dataclasses.fields(TrainingConfig) if item.name != "output")
 """Keys as in a training configuration, shared by all networks of the grid."""
@@ -121,6 +127,7 @@ def read_experiment(path: Path, *, output: Path) -> ExperimentConfig:
             raise ConfigError(f"{path}: two networks of the grid would be named {name!r}.")
         levels[name] = chosen
         networks.append(_network(shared, chosen, name, path=path, output=output))
+    refuse_idle_settings(values, networks, where=str(path))
     evaluation = build(
         EvaluationConfig,
         _section(values, "evaluation", path),
@@ -219,6 +226,11 @@ def _common_recipe(
 def _check_repeat(config: ExperimentConfig, where: str) -> None:
     wanted = config.evaluation.repeat
     if not wanted.network:
+        if wanted != RepeatConfig():
+            raise ConfigError(
+                f"{where}: evaluation.repeat.seed does nothing without evaluation.repeat.network.",
+                hint="Leave it out, or name the network to train once more.",
+            )
         return
     seeds = {network.name: network.seed for network in config.networks}
     if wanted.network not in seeds:

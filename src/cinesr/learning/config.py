@@ -10,6 +10,7 @@ import json
 import math
 import tomllib
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -280,11 +281,52 @@ def read_config(path: Path) -> TrainingConfig:
         UnreadableFileError: There is no such file, or it is not TOML.
         ConfigError: A key or a value is wrong.
     """
-    config = build(TrainingConfig, read_toml(path, page="docs/training.md"), where=str(path))
+    values = read_toml(path, page="docs/training.md")
+    config = build(TrainingConfig, values, where=str(path))
+    refuse_idle_settings(values, [config], where=str(path))
     located = with_absolute_paths(config, path)
     return dataclasses.replace(
         located, output=str((path.resolve().parent / config.output).resolve())
     )
+
+
+_ONLY_WITH = {
+    "network.upsampling": ("network.architecture", ("seed",)),
+    "loss.layer": ("loss.name", ("perceptual",)),
+    "loss.weights": ("loss.name", ("perceptual",)),
+    "loss.fidelity": ("loss.name", ("perceptual", "lpips")),
+    "loss.pattern": ("loss.name", ("lpips",)),
+}
+"""Settings that do something only where another has one of these values."""
+
+
+def refuse_idle_settings(
+    values: dict[str, Any], networks: Sequence[TrainingConfig], *, where: str
+) -> None:
+    """Refuses what somebody wrote into a file and no network of it would use.
+
+    Records of earlier runs hold every setting and are not checked.
+
+    Args:
+        values: As read from TOML: what is not in there is a default, and nobody's wish.
+        networks: What was made of them.
+        where: Name of the file, for messages.
+
+    Raises:
+        ConfigError: A setting does nothing.
+    """
+    for key, (other, useful) in _ONLY_WITH.items():
+        section, name = key.split(".")
+        if name not in values.get(section, {}) and key not in values.get("grid", {}):
+            continue
+        of, what = other.split(".")
+        found = sorted({str(getattr(getattr(network, of), what)) for network in networks})
+        if not set(found) & set(useful):
+            raise ConfigError(
+                f"{where}: {key} does nothing with {other} = {' or '.join(map(repr, found))}; it "
+                f"serves {' and '.join(map(repr, useful))}.",
+                hint=f"Leave {key} out, or choose another {other}.",
+            )
 
 
 def read_toml(path: Path, *, page: str) -> dict[str, Any]:

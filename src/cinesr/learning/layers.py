@@ -26,6 +26,21 @@ from cinesr.learning.rewriting import nearest_taps
 Shape = tuple[int | None, ...]
 
 
+def _require(layer: layers.Layer, **expected: Any) -> None:
+    """Refuses a setting of the layer that is inherited from, and that its fast form has not.
+
+    Raises:
+        ValueError: It is set to anything else.
+    """
+    for name, value in expected.items():
+        found = getattr(layer, name)
+        if found != value:
+            raise ValueError(
+                f"{type(layer).__name__} has {name} = {value!r} alone, not {found!r}; use Keras's "
+                "own layer for that."
+            )
+
+
 def _grown(shape: Shape, scale: int, channels: int) -> Shape:
     rows, columns = (None if size is None else size * scale for size in shape[1:3])
     return (shape[0], rows, columns, channels)
@@ -123,6 +138,13 @@ class PixelShuffle(layers.Layer):  # type: ignore[misc]
 class Convolution(layers.Conv2D):  # type: ignore[misc]
     """`keras.layers.Conv2D` with stride 1, faster on torch."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _require(self, strides=(1, 1), dilation_rate=(1, 1), groups=1)
+        _require(self, data_format="channels_last")
+        if not all(size % 2 for size in self.kernel_size):
+            raise ValueError(f"{type(self).__name__} has odd kernels alone, not {self.kernel_size}")
+
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to (batch, row, column, filters)."""
         kernel = ops.convert_to_tensor(self.kernel)
@@ -136,6 +158,10 @@ class DifferenceConvolution(Convolution):
 
     Its kernel is what was learned minus the mean over the taps.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _require(self, use_bias=False, activation=keras.activations.linear)
 
     def effective_kernel(self) -> Any:
         """(row, column, in, out), each output's taps of an input summing to zero."""
@@ -151,6 +177,18 @@ class DifferenceConvolution(Convolution):
 class TransposedConvolution(layers.Conv2DTranspose):  # type: ignore[misc]
     """`keras.layers.Conv2DTranspose` with zero padding, faster on torch."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        step = self.strides[0]
+        _require(self, strides=(step, step), padding="same", dilation_rate=(1, 1))
+        _require(self, output_padding=None, use_bias=True, data_format="channels_last")
+        _require(self, activation=keras.activations.linear)
+        if self.kernel_size[0] != self.kernel_size[1] or (self.kernel_size[0] - step) % 2:
+            raise ValueError(
+                f"{type(self).__name__} has square kernels alone whose size less the stride is "
+                f"even, not {self.kernel_size} with a stride of {step}"
+            )
+
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to (batch, stride * row, stride * column, filters)."""
         kernel, bias = ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias)
@@ -160,6 +198,11 @@ class TransposedConvolution(layers.Conv2DTranspose):  # type: ignore[misc]
 @keras.saving.register_keras_serializable(package="cinesr")
 class MaxPooling(layers.MaxPooling2D):  # type: ignore[misc]
     """`keras.layers.MaxPooling2D` of 2x2 pixels, faster on torch."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _require(self, pool_size=(2, 2), strides=(2, 2), padding="valid")
+        _require(self, data_format="channels_last")
 
     def call(self, inputs: Any) -> Any:
         """(batch, row, column, channel) to half the rows and columns."""
@@ -180,6 +223,10 @@ class Rescaling(layers.Rescaling):  # type: ignore[misc]
 @keras.saving.register_keras_serializable(package="cinesr")
 class BatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
     """Keras's own, faster on torch in training."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _require(self, axis=-1, center=True, scale=True, synchronized=False)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Like `keras.layers.BatchNormalization.call`, for images."""
