@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,15 +25,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 import cinesr.imaging
 from cinesr.degradation import Degradation, random_scanner, resize_bicubic
 from cinesr.imaging.acquisition import Acquisition
+from cinesr.imaging.cine import Cine
 from cinesr.imaging.spectral_features import SMALLEST_SIZE, features, intensity_range
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 METHODS = ("scanner", "thesis", "johnson", "bicubic")
 WEIGHTS = Path(cinesr.imaging.__file__).parent / "acquisition_reader.npz"
+PAGE = Path(__file__).parents[1] / "docs" / "acquisition.md"
 PART = 250
 """Examples in one file."""
 
@@ -45,14 +49,19 @@ class Example:
 
     pictures: list[Picture]
     recipe: Degradation
-    range_: float
+    is_native: bool = False
 
     def label(self) -> list[float]:
-        """keep (row, column), taper, noise as a share of the pictures' range, ellipse, method."""
-        noise = self.recipe.noise / self.range_
+        """keep (row, column), taper, noise as a share of the pictures' range, ellipse, method.
+
+        NaN for what is not known of a scan that is taken as the scanner gave it.
+        """
+        method = METHODS.index(self.recipe.method)
+        if self.is_native:
+            return [*self.recipe.keep, math.nan, math.nan, math.nan, method]
+        noise = self.recipe.noise / intensity_range(self.pictures)
         ellipse = float(self.recipe.shape == "elliptical")
-        taper = taper_width(self.recipe.acquisition)
-        return [*self.recipe.keep, taper, noise, ellipse, METHODS.index(self.recipe.method)]
+        return [*self.recipe.keep, taper_width(self.recipe.acquisition), noise, ellipse, method]
 
 
 def taper_width(acquisition: Acquisition) -> float:
@@ -80,11 +89,51 @@ def people(split: str) -> dict[str, list[Picture]]:
 
 
 def _pig() -> list[Picture]:
-    from cinesr.imaging.files import load
-
-    cine = load(DATA / "pig" / "short-axis")
+    cine = _native("pig/short-axis")
     frames = np.asarray(cine.frames, np.float32)[::4].reshape(-1, *cine.shape[2:])
     return list(frames / np.percentile(frames, 99.9))
+
+
+NATIVE = ("pig/short-axis", "scd/dicom/SC-HF-I-02", "scd/dicom/SC-HF-I-04")
+"""Scans of train people whose header says what was kept."""
+
+
+@cache
+def _native(name: str) -> Cine:
+    from cinesr.imaging.files import load
+
+    return load(DATA / name)
+
+
+def native(generator: np.random.Generator) -> Example:
+    """Frames as a scanner gave them, or with the outer part of their k-space cut off.
+
+    Then what was kept is a larger share, and the object reaches further; the header's meaning is
+    the likeliest.
+    """
+    cine = _native(NATIVE[generator.integers(len(NATIVE))])
+    count = 1 if generator.random() < 0.3 else round(2 ** generator.uniform(1, 4.2))
+    places = [tuple(generator.integers(cine.shape[:2])) for _ in range(count)]
+    sizes = cine.shape[2:]
+    if generator.random() < 0.7:
+        sizes = tuple(
+            int(size * share) // 2 * 2
+            for size, share in zip(sizes, generator.uniform(0.72, 1.0, 2), strict=True)
+        )
+    matrix = cine.measured
+    lines = (matrix.phase, matrix.frequency)[:: 1 - 2 * matrix.phase_axis]
+    keep = tuple(min(1.0, count / size) for count, size in zip(lines, sizes, strict=True))
+    pictures = [_cropped_kspace(cine.frame(*place), sizes) for place in places]
+    if generator.random() < 0.5:
+        pictures, keep = [picture.T for picture in pictures], keep[::-1]
+    return Example(pictures, Degradation("scanner", keep=keep), is_native=True)
+
+
+def _cropped_kspace(frame: NDArray[Any], sizes: tuple[int, ...]) -> Picture:
+    spectrum = np.fft.fftshift(np.fft.fft2(frame))
+    starts = [(old - new) // 2 for old, new in zip(frame.shape, sizes, strict=True)]
+    kept = spectrum[starts[0] : starts[0] + sizes[0], starts[1] : starts[1] + sizes[1]]
+    return np.asarray(np.abs(np.fft.ifft2(np.fft.ifftshift(kept))), np.float32)
 
 
 def example(
@@ -106,6 +155,8 @@ def example(
         recipe: Draws the recipe from a generator and a scale.
         clean: Leaves out what scanners and exports do besides.
     """
+    if split == "train" and not clean and generator.random() < 0.06:
+        return native(generator)
     everyone = people(split)
     name = list(everyone)[generator.integers(len(everyone))]
     if slices is None:
@@ -117,9 +168,12 @@ def example(
     by = generator.uniform(1.0, 2.5)
     spoil = None if clean or generator.random() < 0.65 else _random_spoiling(generator)
     truths = [_shrunk(everyone[name][index], by, scale) for index in order]
+    if not clean and generator.random() < 0.2:  # Thick slices and motion: no edge is sharp.
+        sigma = generator.uniform(0.3, 1.2) * scale / 2
+        truths = [gaussian_filter(truth, sigma) for truth in truths]
     if scale == 2 and by < 1.3 and not clean and generator.random() < 0.3:
         truths = [_mosaic(truths, generator) for _ in range(min(count, 5))]
-    if how.method == "scanner" and not clean and generator.random() < 0.4:
+    if how.method == "scanner" and not clean and generator.random() < 0.35:
         signal = Complex(generator, truths[0].shape)
         truths = truths[: Complex.MOST_PICTURES]
         pictures = [signal.measure(truth, how, generator) for truth in truths]
@@ -127,7 +181,7 @@ def example(
         pictures = [how.measure(truth, generator=generator) for truth in truths]
     if spoil is not None:
         pictures = [spoil(picture) for picture in pictures]
-    return Example(pictures, how, intensity_range(pictures))
+    return Example(pictures, how)
 
 
 def random_recipe(generator: np.random.Generator, scale: int) -> Degradation:
@@ -291,7 +345,7 @@ def stored(folder: Path, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["simulate", "train", "measure"])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="Of the simulated examples.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examples", type=int, default=16000)
     parser.add_argument("--epochs", type=int, default=40)
@@ -304,6 +358,10 @@ def main() -> None:
 
         examples, held = (stored(chosen.folder, split) for split in ("train", "validation"))
         train(examples, held, WEIGHTS, seed=chosen.seed, epochs=chosen.epochs)
+    if chosen.command == "measure":
+        from acquisition_tables import write_tables
+
+        write_tables(PAGE, chosen.seed)
 
 
 if __name__ == "__main__":

@@ -59,25 +59,28 @@ class Reader(nn.Module):
 
 
 def losses(outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Mean absolute errors in the network's steps, and entropies; keep and taper of scanners."""
-    is_scanner = (labels[:, 5] == 0).float()
-    count = is_scanner.sum().clamp(min=1)
+    """Mean absolute errors in the network's steps, and entropies.
 
-    def steps(name: str, values: Tensor) -> Tensor:
-        centre, scale = CENTRES[name]
-        return (values - centre) * scale
-
+    What was kept, and how, is asked of scanners alone; labels that are NaN are not known.
+    """
+    is_scanner = labels[:, 5] == 0
     both = outputs[..., 1:].mean(1)
-    keep = (outputs[..., 0] - steps("keep", labels[:, :2])).abs().mean(1)
-    taper = (both[:, 0] - steps("taper", labels[:, 2])).abs()
-    ellipse = functional.binary_cross_entropy_with_logits(
-        both[:, 2], labels[:, 4], reduction="none"
-    )
+
+    def error(values: Tensor, name: str, true: Tensor, asked: Tensor) -> Tensor:
+        centre, scale = CENTRES[name]
+        asked = asked & ~true.isnan()
+        distance = (values - (true.nan_to_num() - centre) * scale).abs()
+        return (distance * asked).sum() / asked.sum().clamp(min=1)
+
+    shape = labels[:, 4].nan_to_num()
+    ellipse = functional.binary_cross_entropy_with_logits(both[:, 2], shape, reduction="none")
+    asked = is_scanner & ~labels[:, 4].isnan()
+    keep = [error(outputs[:, axis, 0], "keep", labels[:, axis], is_scanner) for axis in (0, 1)]
     return {
-        "keep": (keep * is_scanner).sum() / count,
-        "taper": (taper * is_scanner).sum() / count,
-        "noise": (both[:, 1] - steps("noise", labels[:, 3])).abs().mean(),
-        "ellipse": (ellipse * is_scanner).sum() / count,
+        "keep": (keep[0] + keep[1]) / 2,
+        "taper": error(both[:, 0], "taper", labels[:, 2], is_scanner),
+        "noise": error(both[:, 1], "noise", labels[:, 3], torch.ones_like(is_scanner)),
+        "ellipse": (ellipse * asked).sum() / asked.sum().clamp(min=1),
         "method": functional.cross_entropy(both[:, 3:], labels[:, 5].long()),
     }
 

@@ -493,7 +493,7 @@ class TestInfo:
             "   1.5 x 0.75 mm (row x column), slices 8 mm apart",
             "   40.0 ms between phases",
             "   acquired about 1.5 x 0.75 mm, shown as 1.5 x 0.75 mm (header)",
-            "   note: There is too little to see in the pictures to read how they were acquired.",
+            "   note: There is too little to see in the pictures to read taper and noise.",
         ]
         (series,) = json.loads(cli("info", scan, "--json").stdout)["series"]
         assert series["shape"] == [2, 2, 20, 24]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ from cinesr.imaging.spectrum import MOST_FRAMES, acquisition_of_pictures, read_a
 Picture = np.ndarray[Any, np.dtype[Any]]
 
 
-def phantoms(count: int = 4, size: int = 256) -> list[Picture]:
-    cine = make_phantom(size=size, slices=count, phases=1, noise=0.0)
-    return [cine.frame(0, at).astype(np.float64) / 1500 for at in range(count)]
+@cache
+def phantom() -> Cine:
+    return make_phantom(slices=4, phases=1, noise=0.0)
+
+
+def phantoms(count: int = 4) -> list[Picture]:
+    return [phantom().frame(0, at).astype(np.float64) / 1500 for at in range(count)]
 
 
 def acquired(pictures: list[Picture], seed: int = 0, scale: int = 2, **how: Any) -> list[Picture]:
@@ -179,7 +184,14 @@ class TestHeader:
         assert found.acquisition.keep == (round(77 / 128, 4), 0.875)
         plain = read_acquisition(replace(cine, measured=None))
         assert plain.source == "pixels"
-        assert found.acquisition == replace(plain.acquisition, keep=found.acquisition.keep)
+        assert found.acquisition.noise == plain.acquisition.noise
+        assert taper(found.acquisition.window) == pytest.approx(0.3, abs=0.15)
+
+    def test_the_taper_falls_to_half_where_the_pixels_say(self) -> None:
+        plain = read_acquisition(self.cine(None)).acquisition
+        found = read_acquisition(self.cine(MeasuredMatrix(115, 80, 0))).acquisition
+        half = [np.array(each.keep) * (1 - taper(each.window) / 2) for each in (plain, found)]
+        assert half[0] == pytest.approx(half[1], abs=0.03)
 
     def test_of_two_meanings_the_pixels_choose_one(self) -> None:
         # 62 lines of a field of view of 0.8 in a square picture: as good as 77 of all of it.
@@ -214,8 +226,7 @@ class TestHeader:
         assert "too little to see" in found.notes[0]
 
     def test_what_cinesr_made_is_read_from_its_pixels(self) -> None:
-        cine = make_phantom(slices=2, phases=1)
-        cine = replace(cine, measured=MeasuredMatrix(256, 256, 0))
+        cine = replace(phantom(), measured=MeasuredMatrix(256, 256, 0))
         low = degrade(cine, method="scanner", scale=2, keep=(0.6, 0.9))
         assert read_acquisition(low).source == "pixels"
         # As it is when it was written and read again: the header is there, and so is the label.

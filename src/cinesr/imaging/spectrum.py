@@ -68,7 +68,7 @@ def acquisition_of_pictures(pictures: Sequence[NDArray[Any]]) -> ReadAcquisition
     method = max(reading.methods, key=lambda name: reading.methods[name])
     if method != "scanner":
         return ReadAcquisition(Acquisition(noise=_noise(reading)), method)
-    return ReadAcquisition(_scanned(reading, reading.keep))
+    return ReadAcquisition(_scanned(reading, reading.keep, reading.taper))
 
 
 def _nothing(note: str) -> ReadAcquisition:
@@ -79,11 +79,21 @@ def _noise(reading: Reading) -> float:
     return round(min(max(reading.noise, 0.0), 1.0), 5)
 
 
-def _scanned(reading: Reading, keep: tuple[float, float]) -> Acquisition:
+def _taper_within(reading: Reading, keep: tuple[float, float]) -> float:
+    """The taper that falls to half where the one that was read does, with other shares kept.
+
+    That is the frequency which a spectrum shows best: a smaller share with a narrow taper looks
+    much like a larger one with a wide taper.
+    """
+    taper = min(max(reading.taper, 0.0), 1.0)
+    half = np.array(reading.keep) * (1.0 - taper / 2.0)
+    return float(np.mean(2.0 * (1.0 - half / np.array(keep))))
+
+
+def _scanned(reading: Reading, keep: tuple[float, float], taper: float) -> Acquisition:
     down, across = (round(min(max(share, SMALLEST_KEEP), 1.0), 4) for share in keep)
     shape = "elliptical" if reading.ellipse > 0.5 else "rectangular"
-    narrow = reading.taper < NARROWEST_TAPER
-    window = "none" if narrow else f"cosine:{min(reading.taper, 1.0):.3f}"
+    window = "none" if taper < NARROWEST_TAPER else f"cosine:{min(taper, 1.0):.3f}"
     return Acquisition((down, across), shape, window, _noise(reading))
 
 
@@ -111,7 +121,8 @@ def read_acquisition(cine: Cine) -> ReadAcquisition:
         return replace(
             found, acquisition=Acquisition(keep), source="header", notes=(*found.notes, *notes)
         )
-    return ReadAcquisition(_scanned(reading, keep), "scanner", "header and pixels", tuple(notes))
+    acquisition = _scanned(reading, keep, _taper_within(reading, keep))
+    return ReadAcquisition(acquisition, "scanner", "header and pixels", tuple(notes))
 
 
 def _sample(cine: Cine) -> list[NDArray[np.float64]]:
