@@ -183,7 +183,7 @@ def upscale(
     INPUT is a DICOM folder, zip or file, NIfTI, PNG, TIFF or NPY. Beside the result stand run.json,
     with times and checks, and a preview.
     """
-    from cinesr.imaging.files import suffix_of
+    from cinesr.imaging.files import require_sensible_output, suffix_of
     from cinesr.upscaling.upscale import Upscaler, output_paths, upscale_path
 
     if output is not None and len(inputs) > 1 and suffix_of(output):
@@ -195,6 +195,8 @@ def upscale(
     targets = output_paths(inputs, output, upscaler.model.scale)
     for source, target in zip(inputs, targets, strict=True):
         try:
+            for other in inputs:
+                require_sensible_output(other, target)
             with progress_bar(f"Upscaling {source.name}", quiet=quiet) as progress:
                 run = upscale_path(
                     source,
@@ -270,11 +272,14 @@ def degrade(
     """Make a low-resolution twin, with the geometry right."""
     import cinesr
     from cinesr.imaging.files import require_sensible_output
+    from cinesr.imaging.replacing import refuse_foreign
+    from cinesr.imaging.staging import staged
 
     require_sensible_output(source, output)
-    cine = cinesr.load(source, series=series, spacing_mm=spacing)
-    low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
-    cinesr.save(low, output, overwrite=overwrite)
+    with staged(output, overwrite=overwrite, approve=refuse_foreign) as part:
+        cine = cinesr.load(source, series=series, spacing_mm=spacing)
+        low = cinesr.degrade(cine, method=method, scale=scale, noise=noise, seed=seed)
+        cinesr.save(low, part)
     _talk(quiet)(f"{_size(list(cine.shape))} -> {_size(list(low.shape))}")
     click.echo(output)
 
@@ -505,7 +510,10 @@ def export(checkpoint: Path, output: Path, overwrite: bool, quiet: bool) -> None
 
     require_training_packages()
     from cinesr.learning.export import export
+    from cinesr.upscaling.catalogue import read_model
 
+    if overwrite and output.is_file():
+        read_model(output)  # Only a model may be replaced.
     card = export(checkpoint, output, overwrite=overwrite)
     _talk(quiet)(f"{card['name']}: largest difference to Keras {card['parity']:.1e} of the range")
     click.echo(output)

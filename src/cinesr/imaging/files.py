@@ -15,9 +15,19 @@ from pathlib import Path
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging.archive import is_zip, unpacked
 from cinesr.imaging.cine import Cine
+from cinesr.imaging.history import last_step
+from cinesr.imaging.records import (
+    RECORD,
+    SUFFIXES,
+    companions,
+    left_by_runs,
+    refuse_strangers,
+    suffix_of,
+)
 from cinesr.imaging.staging import staged
 
 __all__ = [
+    "RECORD",
     "SUFFIXES",
     "load",
     "natural_suffix",
@@ -29,14 +39,8 @@ __all__ = [
     "suffix_of",
 ]
 
-SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".npy", ".dcm")
-"""Names of output files; an output of any other name is a folder of DICOM files."""
-
 READABLE = "DICOM, NIfTI (.nii, .nii.gz), PNG, TIFF, NPY, or a folder or zip of these"
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
-RECORD = "run.json"
-"""What the workflow writes into its output folder; a folder without it is someone's own."""
-
 _MOST_NAMED = 10
 Spacing = tuple[float, float]
 
@@ -55,12 +59,6 @@ _FOREIGN = {
     ".npz",
 }
 """What a file would be named of a kind that cinesr does not write; a folder hardly is."""
-
-
-def suffix_of(path: str | Path) -> str:
-    """The part of a name that says the format, as in `SUFFIXES`; empty for a DICOM folder."""
-    name = Path(path).name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
 def load(
@@ -99,12 +97,16 @@ def load(
     )
 
 
-def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
+def open_cines(
+    path: str | Path, *, spacing_mm: Spacing | None = None, with_results: bool = False
+) -> list[Cine]:
     """Opens every cine at a path; frames are read when they are asked for.
 
     Args:
         path: A file, a folder (searched through) or a zip.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
+        with_results: Open also what cinesr made of other images in the same folder; otherwise it
+            is left aside and a note says so, lest a result is upscaled again.
 
     Raises:
         UnreadableFileError: Absent, broken, of another kind, or nothing in it is an image.
@@ -113,7 +115,7 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
     path = Path(path)
     try:
         if path.is_dir():
-            cines = _open_folder(path, path, spacing_mm)
+            cines = _open_folder(path, path, spacing_mm, with_results=with_results)
         elif not path.exists():
             raise UnreadableFileError(
                 f"{path} does not exist; expected {READABLE}.", hint="Check the path."
@@ -124,7 +126,7 @@ def open_cines(path: str | Path, *, spacing_mm: Spacing | None = None) -> list[C
                 hint="Copy or export it again.",
             )
         elif is_zip(path):
-            cines = _open_zip(path, spacing_mm)
+            cines = _open_zip(path, spacing_mm, with_results=with_results)
         else:
             cines = _open_file(path, spacing_mm)
     except OSError as error:
@@ -147,10 +149,10 @@ def _refuse_specks(cine: Cine, path: Path) -> None:
         )
 
 
-def _open_zip(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
+def _open_zip(path: Path, spacing_mm: Spacing | None, *, with_results: bool) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm)
+        return _open_folder(folder, path, spacing_mm, with_results=with_results)
     except CinesrError as error:
         if path.name in error.message:
             raise
@@ -171,8 +173,10 @@ def _open_file(path: Path, spacing_mm: Spacing | None) -> list[Cine]:
     )
 
 
-def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[Cine]:
-    files = _files_in(folder)
+def _open_folder(
+    folder: Path, named: Path, spacing_mm: Spacing | None, *, with_results: bool
+) -> list[Cine]:
+    files, results, may_be_mixed = _sorted_out(_files_in(folder), with_results=with_results)
     dicoms = [file for file in files if _is_dicom(file)]
     pictures = {} if dicoms else {file: _reader(file) for file in files}
     taken = set(dicoms) | {file for file, reader in pictures.items() if reader}
@@ -188,11 +192,42 @@ def _open_folder(folder: Path, named: Path, spacing_mm: Spacing | None) -> list[
         if reader:
             name = file.relative_to(folder).as_posix()
             cines += [replace(cine, name=name) for cine in reader(file, spacing_mm)]
-    if not skipped:
-        return cines
-    kind = "that are not DICOM" if dicoms else "that are not images"
-    note = f"{len(skipped)} files skipped {kind}: {_named(skipped)}"
-    return [replace(cine, notes=(*cine.notes, note)) for cine in cines]
+    aside = [file.relative_to(folder).as_posix() for file in results]
+    if may_be_mixed:
+        cines, made = _originals(cines)
+        aside += made
+    notes = []
+    if skipped:
+        kind = "that are not DICOM" if dicoms else "that are not images"
+        notes.append(f"{len(skipped)} files skipped {kind}: {_named(skipped)}")
+    if aside:
+        notes.append(f"{len(aside)} earlier results of cinesr left aside: {_named(aside)}")
+    return [replace(cine, notes=(*cine.notes, *notes)) for cine in cines]
+
+
+def _sorted_out(files: list[Path], *, with_results: bool) -> tuple[list[Path], list[Path], bool]:
+    """Files to read, results that are left aside, and whether the former may hold results still.
+
+    Records and previews are never read. What runs left, by their records, is read where there is
+    nothing else.
+    """
+    images, others = left_by_runs(files)
+    files = [file for file in files if file not in others]
+    results = [file for file in files if file in images]
+    originals = [file for file in files if file not in images]
+    if with_results or not results:
+        return files, [], not with_results
+    if any(_reader(file) or _is_dicom(file) for file in originals):
+        return originals, results, True
+    return files, [], False
+
+
+def _originals(cines: list[Cine]) -> tuple[list[Cine], list[str]]:
+    """Cines that were not made by cinesr, where there are both kinds, and the names of the rest."""
+    made = [cine.name for cine in cines if last_step(cine)]
+    if not made or len(made) == len(cines):
+        return cines, []
+    return [cine for cine in cines if not last_step(cine)], made
 
 
 def _named(names: list[str]) -> str:
@@ -263,19 +298,22 @@ def save(cine: Cine, path: str | Path, *, overwrite: bool = False) -> Path:
     """
     path = Path(path)
     writer = _writer(suffix_of(path))
-    if overwrite and path.is_dir():
-        _refuse_strangers(path)
-    with staged(path, overwrite=overwrite) as temporary:
+    with staged(path, overwrite=overwrite, approve=_refuse_full_folder) as temporary:
         writer(cine, temporary)
     return path
+
+
+def _refuse_full_folder(path: Path) -> None:
+    if path.is_dir():
+        refuse_strangers(path)
 
 
 @contextmanager
 def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A folder to write results into, which takes its name only when all went well.
 
-    As `staged`, but the folder is made, and one that holds anything else than an earlier result is
-    not replaced.
+    As `staged`, but the folder is made, and one that holds anything else than what the record of
+    an earlier run names is not replaced.
 
     Args:
         folder: The folder to make.
@@ -284,20 +322,22 @@ def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: The folder exists, holds other things, or cannot be written.
     """
-    if overwrite and folder.is_dir():
-        _refuse_strangers(folder)
-    with staged(folder, overwrite=overwrite) as temporary:
+    with staged(folder, overwrite=overwrite, approve=_refuse_full_folder) as temporary:
         temporary.mkdir()
         yield temporary
 
 
 def require_sensible_output(source: Path, output: Path) -> None:
-    """Refuses an output in the place of its own input, and one of a kind that is not written.
+    """Refuses an output in the place of an input, and one of a kind that is not written.
 
     A scan is not replaced by a prediction, and a file name does not become a folder.
 
+    Args:
+        source: An input.
+        output: Beside a file of this name stand its record and its preview.
+
     Raises:
-        OutputError: Both are one file or folder, or the output's name is that of another format.
+        OutputError: The output is the input or holds it, or its name is that of another format.
     """
     if not output.is_dir() and not suffix_of(output) and output.suffix.lower() in _FOREIGN:
         raise OutputError(
@@ -305,10 +345,24 @@ def require_sensible_output(source: Path, output: Path) -> None:
             f"{', '.join(SUFFIXES)}, or a folder.",
             hint="Name another file or folder with -o.",
         )
-    if source.exists() and output.exists() and source.samefile(output):
+    written = (output, *companions(output)) if suffix_of(output) else (output,)
+    for path in written:
+        if source.exists() and path.exists() and source.samefile(path):
+            raise OutputError(
+                f"{path} is the input itself; expected another name for the output.",
+                hint="Name another file or folder with -o.",
+            )
+    if output.is_dir() and source.exists():
+        _refuse_to_swallow(source, output.resolve())
+
+
+def _refuse_to_swallow(source: Path, output: Path) -> None:
+    files = _files_in(source) if source.is_dir() else []
+    held = [path for path in (source, *files) if path.resolve().is_relative_to(output)]
+    if held and not output.is_relative_to(source.resolve()):
         raise OutputError(
-            f"{output} is the input itself; expected another name for the output.",
-            hint="Name another file or folder with -o.",
+            f"{output} holds the input {held[0]}; expected an output that is beside or within it.",
+            hint="Name another folder with -o.",
         )
 
 
@@ -370,31 +424,3 @@ def _write_dicom_file(cine: Cine, path: Path) -> None:
         written.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    """A mistyped output must not empty a folder of someone's other things."""
-    has_record = (folder / RECORD).is_file()
-    strangers = [
-        file.relative_to(folder).as_posix()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not _is_result(file, has_record=has_record)
-    ]
-    if strangers:
-        raise OutputError(
-            f"{folder} holds files that are no earlier result: {_named(strangers)}; overwriting "
-            "would delete them.",
-            hint="Name another output folder, or empty this one yourself.",
-        )
-
-
-def _is_result(file: Path, *, has_record: bool) -> bool:
-    if _is_dicom(file):
-        from cinesr.imaging.dicom_frames import read_frames
-        from cinesr.imaging.dicom_writer import NOTICE
-
-        try:
-            return NOTICE in read_frames(file)[0].text("ImageComments")
-        except CinesrError:
-            return False
-    return has_record and (suffix_of(file) != "" or file.name == RECORD)

@@ -255,7 +255,7 @@ def opened(path: Path, *, spacing_mm: Spacing | None = None) -> list[Cine]:
         CinesrError: It cannot be read.
     """
     try:
-        return open_cines(path, spacing_mm=spacing_mm)
+        return open_cines(path, spacing_mm=spacing_mm, with_results=True)
     except UnfitImageError:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         if any(map(is_dicom, files)):
