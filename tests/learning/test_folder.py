@@ -37,17 +37,17 @@ def test_a_killed_run_lets_go_of_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.json", "card.json", "tensorboard", "model.keras"])
-def test_files_of_somebody_else_are_not_replaced(config, tmp_path: Path, name: str) -> None:
+def test_files_of_somebody_else_are_not_replaced(tiny, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"mine": 1}')
     with pytest.raises(OutputError, match=f"no run's of cinesr: {name}; they would"):
-        _open_folder(tmp_path, config, SPLIT, resume=False)
+        _open_folder(tmp_path, tiny(), SPLIT, resume=False)
     assert [path.read_text() for path in tmp_path.iterdir()] == ['{"mine": 1}']
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(config, tmp_path: Path) -> None:
-    _open_folder(tmp_path, config, SPLIT, resume=False)
+def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(tiny, tmp_path: Path) -> None:
+    _open_folder(tmp_path, tiny(), SPLIT, resume=False)
     (tmp_path / "log.csv").write_text("half an epoch")
-    _open_folder(tmp_path, replace(config, seed=5), SPLIT, resume=False)
+    _open_folder(tmp_path, replace(tiny(), seed=5), SPLIT, resume=False)
     assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 5
 
 

@@ -51,7 +51,7 @@ from cinesr.experiment.summary import (
 from cinesr.imaging.files import staged
 from cinesr.learning.config import TrainingConfig
 from cinesr.learning.dataset import Split, find_people, read_split
-from cinesr.learning.folder import refuse_files_of_others
+from cinesr.learning.folder import held, refuse_files_of_others
 from cinesr.upscaling.catalogue import Model, read_model
 from cinesr.upscaling.engine import Engine
 

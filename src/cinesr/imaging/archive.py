@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
+import errno
+import lzma
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cinesr.errors import OutputError, UnreadableFileError
+from cinesr.imaging.scratch import scratch_until_exit
 
 MOST_BYTES = 32 * 2**30
 MOST_FILES = 200_000
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(NotImplementedError, RuntimeError, ValueError, IndexError),
+)
+"""What Python raises for an archive that is broken in one way or another."""
+_NAMES = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL)
+"""Members whose names cannot be, or not beside each other."""
 SUSPICIOUS_BYTES = 2**30
 SUSPICIOUS_RATIO = 100
 """A scan shrinks to a half or a tenth; what swells a hundredfold beyond a gigabyte is a trap."""
@@ -33,8 +43,19 @@ def unpacked(path: Path) -> Path:
         UnreadableFileError: A broken, encrypted or malicious archive.
         OutputError: No room for its content.
     """
-    folder = Path(tempfile.mkdtemp(prefix="cinesr-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        folder = scratch_until_exit("unpacked")
+    except OSError as error:
+        raise _no_room(path, error) from error
+    try:
+        _unpack(path, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -42,17 +63,26 @@ def unpacked(path: Path) -> Path:
             _refuse_without_room(path, folder, members)
             for member in members:
                 archive.extract(member, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{path.name} is not a whole zip archive ({error}).",
-            hint="Copy or export it again, or unpack it and name the folder.",
-        ) from error
+    except _BROKEN as error:
+        raise _not_whole(path, error) from error
     except OSError as error:
-        raise OutputError(
-            f"{path.name} could not be unpacked into {folder.parent}: {error.strerror}.",
-            hint="Make room there, or unpack it elsewhere and name the folder.",
-        ) from error
-    return folder
+        if error.errno is None or error.errno in _NAMES:
+            raise _not_whole(path, error) from error
+        raise _no_room(path, error) from error
+
+
+def _not_whole(path: Path, error: Exception) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path.name} is not a whole zip archive ({error}).",
+        hint="Copy or export it again, or unpack it and name the folder.",
+    )
+
+
+def _no_room(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path.name} could not be unpacked into {tempfile.gettempdir()}: {error.strerror}.",
+        hint="Make room there, or unpack it elsewhere and name the folder.",
+    )
 
 
 def _refuse_traps(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -83,6 +113,7 @@ def _refuse_without_room(path: Path, folder: Path, members: list[zipfile.ZipInfo
     size = sum(member.file_size for member in members)
     if size > shutil.disk_usage(folder).free:
         raise OutputError(
-            f"{path.name} needs {size / 2**30:.1f} GiB in {folder.parent}, where there is no room.",
+            f"{path.name} needs {size / 2**30:.1f} GiB in {tempfile.gettempdir()}, where there is "
+            "no room.",
             hint="Make room there, or unpack it elsewhere and name the folder.",
         )
