@@ -162,9 +162,7 @@ class TestSurroundings:
             place.chmod(0o777)
             np.save(place / "a.npy", dicom_cases.expected_frame(0, 0))
             for line in (["upscale", "a.npy"], ["models"], ["info", "a.npy"]):
-                run = cinesr(
-                    *line, cwd=place, env=environment, user=54321, group=54321, extra_groups=[]
-                )
+                run = cinesr(*line, cwd=place, env=environment, user=54321, extra_groups=[])
                 assert run.returncode == 0, run.stderr
                 assert "Traceback" not in run.stderr
             assert (place / "a_x4.npy").stat().st_uid == 54321
@@ -214,7 +212,7 @@ class TestSurroundings:
         assert b"Traceback" not in run.stderr
 
     def test_too_little_memory_is_said(self, model: str, tmp_path: Path) -> None:
-        np.save(tmp_path / "a.npy", np.zeros((1, 6000, 6000), "uint8"))
+        np.save(tmp_path / "a.npy", dicom_cases.expected_frame(0, 0, 4000, 4000))
 
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))

@@ -106,14 +106,11 @@ def _has_working_folder() -> bool:
 
 
 def _takes_nothing(error: OSError) -> bool:
-    """Whether it is stdout that failed: what it did not take still waits, and fails again."""
-    if sys.stdout is None:
-        return False
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError) as again:
-        return getattr(again, "errno", None) == error.errno
-    return False
+    """Whether it came from printing; what is told on stderr raises nothing."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_code.co_filename in (__file__, click.utils.__file__)
 
 
 def _no_stdout(error: OSError) -> CinesrError:

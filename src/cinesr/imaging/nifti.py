@@ -36,6 +36,7 @@ _DEFLATE_MAX_RATIO = 1032
 _BROKEN = (
     *(OSError, EOFError, ValueError, KeyError, OverflowError, MemoryError),
     *(zlib.error, struct.error, HeaderDataError, ImageFileError, WrapStructError),
+    *(TypeError, IndexError, AttributeError, ArithmeticError, np.linalg.LinAlgError),
 )
 
 
