@@ -254,7 +254,10 @@ class TestUpscale:
 
 
 class TestInterruption:
-    def test_ctrl_c_leaves_no_half_written_file(self, model: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+    def test_a_signal_leaves_no_half_written_file(
+        self, model: Path, tmp_path: Path, sent: str, code: int
+    ) -> None:
         still = dicom_cases.expected_frame(0, 0, 128, 128)
         np.save(tmp_path / "long.npy", np.repeat(still[None], 2000, axis=0))
         for output in ("out", "out.npy"):
@@ -272,9 +275,9 @@ class TestInterruption:
             while not half_written(tmp_path) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert half_written(tmp_path), "it never began to write"
-            run.send_signal(signal.SIGINT)
+            run.send_signal(getattr(signal, sent))
             talk = run.communicate(timeout=120)
-            assert run.returncode == 130
+            assert run.returncode == code
             assert talk == ("", "Stopped. Nothing is left half written.\n")
             assert [path.name for path in tmp_path.iterdir()] == ["long.npy"]
 

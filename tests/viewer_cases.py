@@ -12,6 +12,9 @@ import numpy as np
 
 from cinesr.viewer.serve import Viewer, viewer
 
+PATIENCE_S = 240.0
+"""So long at most is waited for what an idle machine does at once: nothing is measured by it."""
+
 
 class Page:
     """What the page does, without a browser."""
@@ -82,7 +85,7 @@ def decoded(answer: httpx.Response) -> np.ndarray:
     return slope * raw.astype(np.float64) + intercept
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     """What a look gives as soon as it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -99,7 +102,9 @@ def running() -> Iterator[Page]:
         thread = threading.Thread(target=served.run)
         thread.start()
         try:
-            with httpx.Client(base_url=served.address, timeout=30.0, trust_env=False) as client:
+            with httpx.Client(
+                base_url=served.address, timeout=PATIENCE_S, trust_env=False
+            ) as client:
                 yield Page(served, client)
         finally:
             served.server.should_exit = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,14 @@ import click
 
 from cinesr import __version__
 from cinesr.errors import CinesrError, OutputError
+from cinesr.shell import (
+    INTERRUPTED,
+    EndedBySignalError,
+    heeding_signals,
+    open_standard_streams,
+    say,
+    told_in_words,
+)
 
 if TYPE_CHECKING:
     from cinesr.imaging.cine import Cine
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 UNFIT_INPUT = 3
-INTERRUPTED = 130
+STOPPED = "Stopped. Nothing is left half written."
 
 
 class Commands(click.Group):
@@ -33,25 +42,39 @@ class Commands(click.Group):
         """In the order of definition."""
         return list(self.commands)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs the program; what it prints without a command, as its help, may fail as well."""
+        open_standard_streams()
+        try:
+            with told_in_words():
+                return super().main(*args, **extra)
+        except CinesrError as error:
+            tell_error(error)
+            sys.exit(error.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an error of ours becomes a message and an exit code."""
         if os.environ.get("NO_COLOR"):
             ctx.color = False
         try:
-            return super().invoke(ctx)
+            with heeding_signals(), told_in_words():
+                return super().invoke(ctx)
         except CinesrError as error:
             tell_error(error)
             ctx.exit(error.exit_code)
+        except EndedBySignalError:
+            say(STOPPED)
+            raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("Stopped. Nothing is left half written.", err=True)
+            say(STOPPED)
             ctx.exit(INTERRUPTED)
 
 
 def tell_error(error: CinesrError) -> None:
     """Says on stderr what went wrong and what to do."""
-    click.echo(click.style("Error: ", fg="red", bold=True, reset=True) + error.message, err=True)
+    say(click.style("Error: ", fg="red", bold=True, reset=True) + error.message)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        say(f"  {error.hint}")
 
 
 def _pair(words: str) -> Callable[..., tuple[float, float] | None]:
@@ -140,7 +163,7 @@ def progress_bar(words: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
 
 
 def _talk(quiet: bool) -> Callable[[str], None]:
-    return (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
+    return (lambda text: None) if quiet else say
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,9 +190,17 @@ def demo(output: Path, overwrite: bool, quiet: bool) -> None:
         words = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
         talk(f"{name:>10}: {words}")
     talk("The phantom is drawn, so these figures say that it works, not how well on people.")
-    talk(f"Look at it: cinesr view {shlex.quote(str(output))}")
+    talk(f"Look at it: {_own_name()} view {shlex.quote(str(output))}")
     for path in found["pictures"]:
         click.echo(path)
+
+
+def _own_name() -> str:
+    """How this program is called from where the user is, so that a command works as printed."""
+    started = Path(sys.argv[0])
+    if shutil.which("cinesr") or not started.is_file() or not os.access(started, os.X_OK):
+        return "cinesr"
+    return shlex.quote(str(started))
 
 
 @main.command()
@@ -242,7 +273,7 @@ def upscale(
     INPUT is a DICOM folder, archive (zip, tar) or file, NIfTI, PNG, TIFF or NPY. Beside the result
     stand run.json, with times and checks, and a preview.
     """
-    from cinesr.imaging.files import suffix_of
+    from cinesr.imaging.files import require_sensible_output, suffix_of
     from cinesr.upscaling.telling import Telling, parse_acquired
     from cinesr.upscaling.upscale import Upscaler, output_paths, scale_for, upscale_path
 
@@ -264,6 +295,8 @@ def upscale(
     targets = output_paths(inputs, output, scales)
     for source, target in zip(inputs, targets, strict=True):
         try:
+            for other in inputs:
+                require_sensible_output(other, target)
             with progress_bar(f"Upscaling {source.name}", quiet=quiet) as progress:
                 run = upscale_path(
                     source,
@@ -377,13 +410,16 @@ def degrade(
     """Make a low-resolution twin, with the geometry right."""
     import cinesr
     from cinesr.imaging.files import require_sensible_output
+    from cinesr.imaging.replacing import refuse_foreign
+    from cinesr.imaging.staging import staged
 
     require_sensible_output(source, output)
-    cine = cinesr.load(source, series=series, spacing_mm=spacing, axes=axes)
     how: dict[str, Any] = {"noise": noise, "seed": seed}
     how |= {"keep": keep, "shape": shape, "window": window}
-    low = cinesr.degrade(cine, method=method, scale=scale, **how)
-    cinesr.save(low, output, overwrite=overwrite)
+    with staged(output, overwrite=overwrite, approve=refuse_foreign) as part:
+        cine = cinesr.load(source, series=series, spacing_mm=spacing, axes=axes)
+        low = cinesr.degrade(cine, method=method, scale=scale, **how)
+        cinesr.save(low, part)
     _talk(quiet)(f"{_size(list(cine.shape))} -> {_size(list(low.shape))}")
     click.echo(output)
 
@@ -581,7 +617,8 @@ def models(as_json: bool, quiet: bool) -> None:
         for label, text in model.summary().items():
             click.echo(f"    {label:12} {text}")
         click.echo(f"    {'sha256':12} {model.sha256}")
-    _talk(quiet)(f"* is the default. Your own .onnx files are found in {user_models()}.")
+    place = user_models() or "the folder that CINESR_MODELS names"
+    _talk(quiet)(f"* is the default. Your own .onnx files are found in {place}.")
 
 
 @main.command()
@@ -603,9 +640,6 @@ def view(
 
     INPUT is what `cinesr upscale` takes; more can be dropped onto the page. Ctrl-C ends it.
     """
-    from cinesr.viewer import require_viewer_packages
-
-    require_viewer_packages()
     from cinesr.viewer.serve import serve
 
     def tell_address(address: str) -> None:
@@ -658,7 +692,7 @@ def train(config: Path, resume: bool, quiet: bool) -> None:
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     scores = card["validation"]
     talk(f"Validation: PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}")
-    talk(f"Next: cinesr export {folder} -o {settings.name}.onnx")
+    talk(f"Next: {_own_name()} export {shlex.quote(str(folder))} -o {settings.name}.onnx")
     click.echo(folder)
 
 
@@ -673,7 +707,10 @@ def export(checkpoint: Path, output: Path, overwrite: bool, quiet: bool) -> None
 
     require_training_packages()
     from cinesr.learning.export import export
+    from cinesr.upscaling.catalogue import read_model
 
+    if overwrite and output.is_file():
+        read_model(output)  # Only a model may be replaced.
     card = export(checkpoint, output, overwrite=overwrite)
     _talk(quiet)(f"{card['name']}: largest difference to Keras {card['parity']:.1e} of the range")
     click.echo(output)

@@ -14,6 +14,7 @@ from cinesr.evaluation.metrics import evaluate
 from cinesr.imaging.cine import Cine, IntensityRule
 from cinesr.imaging.files import RECORD, load, save, staged_result
 from cinesr.imaging.phantom import make_phantom
+from cinesr.imaging.records import files_within
 from cinesr.upscaling.preview import write_preview
 from cinesr.upscaling.upscale import Upscaler, upscale_path, write_record
 
@@ -54,9 +55,6 @@ def run_demo(
         scores = {name: _scores(truth, result) for name, result in results.items()}
         # The first record names the folder as it was called while it was written.
         (part / f"low_x{scale}.run.json").unlink()
-        names = {"input": "low.nii.gz", "output": target.name}
-        places = {key: str(output.resolve() / name) for key, name in names.items()}
-        write_record(part / RECORD, {**record, **places, "scores": scores})
         rule = IntensityRule.of(truth)
         panels = {"low resolution": low, **results, "truth": truth}
         write_preview(
@@ -64,7 +62,12 @@ def run_demo(
             [(name, rule.apply(cine.frame(0, 0))) for name, cine in panels.items()],
             pixel_aspect=truth.geometry.spacing_mm[1] / truth.geometry.spacing_mm[0],
         )
-    pictures = [output / "comparison.png", output / f"low_x{scale}.preview.png"]
+        names = {"input": "low.nii.gz", "output": target.name}
+        places = {key: str(output.resolve() / name) for key, name in names.items()}
+        drawn = ["comparison.png", f"low_x{scale}.preview.png"]
+        left = {"files": files_within(part), "pictures": drawn}
+        write_record(part / RECORD, {**record, **places, **left, "scores": scores})
+    pictures = [output / name for name in drawn]
     return {"scores": scores, "pictures": [str(path.resolve()) for path in pictures]}
 
 

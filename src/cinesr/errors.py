@@ -1,5 +1,14 @@
 """One tree of errors. Each says what came, what was expected, and what to do next."""
 
+import errno
+
+_MEMORY_WORDS = (
+    *("bad_alloc", "bad allocation", "cannot allocate memory", "failed to allocate"),
+    *("out of memory", "can't start new thread", "failed to map segment", "unable to allocate"),
+    *("resource temporarily unavailable", "could not allocate"),
+)
+"""In what libraries say when they get no memory, be it for numbers, threads or code."""
+
 
 class CinesrError(Exception):
     """What every error of this package derives from.
@@ -50,3 +59,23 @@ class ConfigError(CinesrError):
 
 class CheckFailedError(CinesrError):
     """A result that failed a check which no result may fail, so that it was not written."""
+
+
+class OutOfMemoryError(CinesrError):
+    """There was too little memory."""
+
+
+def refuse_for_memory(error: BaseException) -> None:
+    """Says so if it was memory that was missing, whatever a library calls it.
+
+    Raises:
+        OutOfMemoryError: It was.
+    """
+    words = str(error).lower()
+    lacks = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    if lacks or any(each in words for each in _MEMORY_WORDS):
+        raise OutOfMemoryError(
+            "There is too little memory for this.",
+            hint="Close other programs, allow this one more (ulimit -v, the container's limit), or "
+            "use fewer --threads; nothing was left half written.",
+        ) from error

@@ -1,6 +1,6 @@
 """Any scan from any path and back: by content, whole or not at all, with words that help."""
 
-import errno
+import json
 import os
 import shutil
 import stat
@@ -23,6 +23,7 @@ from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableF
 from cinesr.imaging import archive, dicom, files
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.records import files_within
 
 PICTURE = np.arange(48, dtype="uint8").reshape(6, 8)
 
@@ -500,9 +501,6 @@ class TestSaving:
         out = tmp_path / "out"
         out.mkdir()
         files.save(derived(cine), out)
-        (out / "left_over.dcm").write_bytes((out / "IM_0001.dcm").read_bytes())
-        (out / "run.json").write_text("{}")
-
         with pytest.raises(OutputError, match="out exists already"):
             files.save(derived(cine), out)
         files.save(derived(cine), out, overwrite=True)
@@ -520,7 +518,7 @@ class TestSaving:
         with pytest.raises(OutputError, match=r"no earlier result: thesis\.docx"):
             files.save(derived(cine), tmp_path / "home", overwrite=True)
         (tmp_path / "home" / "run.json").write_text("{}")
-        with pytest.raises(OutputError, match=r"no earlier result: thesis\.docx"):
+        with pytest.raises(OutputError, match=r"no earlier result: run\.json, thesis\.docx"):
             files.save(derived(cine), tmp_path / "home", overwrite=True)
         assert (tmp_path / "home" / "thesis.docx").read_text() == "years of work"
 
@@ -541,10 +539,44 @@ class TestSaving:
             with files.staged_result(tmp_path / "out", overwrite=number == 1) as part:
                 files.save(still(), part / f"{number}_x4.nii.gz")
                 files.save(still(), part / "preview.png")
-                (part / "run.json").write_text("{}")
+                left = {"tool": "cinesr 1", "files": files_within(part)}
+                (part / "run.json").write_text(json.dumps(left))
 
         names = sorted(file.name for file in (tmp_path / "out").iterdir())
         assert names == ["1_x4.nii.gz", "preview.png", "run.json"]
+
+    @pytest.mark.parametrize(
+        "record", [{}, [], {"files": ["a.png", "run.json"]}, {"tool": "cinesr 1"}]
+    )
+    def test_a_record_of_somebody_else_names_nothing(self, tmp_path: Path, record) -> None:
+        png(tmp_path / "out" / "a.png")
+        (tmp_path / "out" / "run.json").write_text(json.dumps(record))
+        with (
+            pytest.raises(OutputError, match=r"no earlier result: a\.png, run\.json"),
+            files.staged_result(tmp_path / "out", overwrite=True),
+        ):
+            pytest.fail("the work was done")
+
+    @pytest.mark.parametrize("stranger", ["notes.txt", "sub/b.png", ".hidden", "empty/", "link"])
+    def test_one_file_that_the_record_does_not_name_keeps_the_folder(
+        self, tmp_path: Path, stranger: str
+    ) -> None:
+        out = tmp_path / "out"
+        png(out / "a.png")
+        record = {"tool": "cinesr 1", "files": ["a.png", "run.json", "link"]}
+        (out / "run.json").write_text(json.dumps(record))
+        if stranger == "link":
+            (out / stranger).symlink_to(out / "a.png")
+        elif stranger.endswith("/"):
+            (out / stranger).mkdir()
+        else:
+            (out / stranger).parent.mkdir(exist_ok=True)
+            (out / stranger).write_text("mine")
+        with (
+            pytest.raises(OutputError, match=f"no earlier result: {stranger};"),
+            files.staged_result(out, overwrite=True),
+        ):
+            pytest.fail("the work was done")
 
     def test_results_take_the_kind_of_their_source(self, series: Path, tmp_path: Path) -> None:
         for name in ("a.png", "a.tif", "a.npy", "a.nii", "a.nii.gz"):
@@ -642,8 +674,9 @@ class TestStaging:
         with files.staged(target) as temporary:
             temporary.write_text("{}")
             assert temporary.suffix == ".json"
-            assert temporary.parent == target.parent
-            assert temporary.name.startswith(".")
+            assert temporary.parent.parent == target.parent
+            assert temporary.parent.name.startswith(".")
+            assert stat.S_IMODE(temporary.parent.stat().st_mode) == 0o700
             assert not target.exists()
 
         assert target.read_text() == "{}"
@@ -711,7 +744,7 @@ class TestStaging:
 
     def test_other_failures_name_the_output(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
-        for target in (tmp_path / "file" / "a.png", tmp_path / ("x" * 250)):
+        for target in (tmp_path / "file" / "a.png", tmp_path / ("x" * 256)):
             with (
                 pytest.raises(OutputError, match="could not be written: "),
                 files.staged(target),
@@ -732,27 +765,6 @@ class TestStaging:
         with files.staged(tmp_path / "out", overwrite=True) as temporary:
             temporary.mkdir()
         assert (tmp_path / "out").is_dir()
-        assert len(list(tmp_path.iterdir())) == 1
-
-    def test_a_folder_comes_back_when_the_swap_fails(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "old").touch()
-        rename = Path.rename
-
-        def fails_for_the_new_one(self: Path, target: Path) -> Path:
-            if ".partial." in self.name:
-                raise OSError(errno.EIO, "Input/output error")
-            return rename(self, target)
-
-        monkeypatch.setattr(Path, "rename", fails_for_the_new_one)
-        with (
-            pytest.raises(OutputError, match="Input/output error"),
-            files.staged(tmp_path / "out", overwrite=True) as temporary,
-        ):
-            temporary.mkdir()
-        assert (tmp_path / "out" / "old").exists()
         assert len(list(tmp_path.iterdir())) == 1
 
     def test_the_folder_one_is_in_is_not_replaced(

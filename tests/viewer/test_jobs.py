@@ -13,12 +13,13 @@ from cinesr.degradation import Degradation
 from cinesr.imaging.files import load
 from cinesr.upscaling.catalogue import Model
 from cinesr.upscaling.checks import Check
+from cinesr.upscaling.engine import Engine
 from cinesr.upscaling.upscale import upscale
 from cinesr.viewer.errors import RequestError
 from cinesr.viewer.jobs import MOST_WAITING, Job, Jobs
 from cinesr.viewer.making import closest_method, made_name
 from dicom_cases import write_cine_series
-from viewer_cases import decoded, wait_for
+from viewer_cases import PATIENCE_S, decoded, wait_for
 
 
 def wavy(path, *, phases=2, size=40, dtype="uint16"):
@@ -176,28 +177,38 @@ def test_a_result_degraded_again_is_held_against_its_input(page, opened, tmp_pat
     assert np.argmin(differences) == 2  # The model is bicubic interpolation.
 
 
-def test_two_jobs_queue_and_both_end(page, opened, tmp_path):
+def test_two_jobs_queue_and_both_end(page, opened, tmp_path, monkeypatch):
+    let, run = threading.Semaphore(8), Engine.run
+
+    def waits(engine, image):
+        let.acquire()
+        return run(engine, image)
+
+    monkeypatch.setattr(Engine, "run", waits)
     first, second = (opened(wavy(tmp_path / f"{name}.npy", phases=20, size=64)) for name in "ab")
     jobs = [
         page.post("api/jobs", {"series": series["id"], "model": "fidelity-x2"}).json()
         for series in (first, second)
     ]
-    seen = []
 
-    def both_ended():
+    def states():
         listed = {job["id"]: job for job in page.state()["jobs"]}
-        states = [listed[job["id"]] for job in jobs]
-        seen.append([state["state"] for state in states])
-        running = [state for state in states if state["state"] == "running" and state["done"]]
-        for state in running:
-            assert state["total"] == 20
-            assert state["seconds_left"] >= 0
-        return set(seen[-1]) == {"done"}
+        return [listed[job["id"]] for job in jobs]
 
-    wait_for(both_ended, seconds=60)
-    assert ["running", "waiting"] in seen
-    assert ["done", "running"] in seen
-    assert not any(states.count("running") > 1 for states in seen)
+    def at_work(number):
+        found = states()
+        return found if found[number]["state"] == "running" and found[number]["done"] else None
+
+    try:
+        first_runs = wait_for(lambda: at_work(0))
+        assert (first_runs[0]["total"], first_runs[1]["state"]) == (20, "waiting")
+        assert first_runs[0]["seconds_left"] >= 0
+        let.release(20)  # The rest of the first, and some of the second.
+        second_runs = wait_for(lambda: at_work(1))
+        assert [each["state"] for each in second_runs] == ["done", "running"]
+    finally:
+        let.release(1000)
+    wait_for(lambda: [each["state"] for each in states()] == ["done", "done"])
 
 
 def test_a_running_job_that_is_cancelled_leaves_nothing(page, opened, tmp_path):
@@ -281,7 +292,7 @@ class TestQueue:
         jobs = Jobs(lambda: changes.append(1))
         jobs.changes = changes
         yield jobs
-        jobs.close(timeout_s=5)
+        jobs.close(timeout_s=PATIENCE_S)
 
     def job(self, work=lambda job: None, series=("s",)):
         return Job("upscale", series, "m", work)
@@ -301,7 +312,7 @@ class TestQueue:
             job.progress(0, 10)
             job.started -= 2.0
             job.progress(2, 10)
-            enough.wait(10)
+            enough.wait(PATIENCE_S)
 
         job = queue.submit(self.job(work))
         assert wait_for(lambda: job.to_dict()["seconds_left"]) == pytest.approx(8.0, abs=0.5)
@@ -312,7 +323,7 @@ class TestQueue:
     def test_too_many_are_refused_and_old_ones_forgotten(self, queue, monkeypatch):
         monkeypatch.setattr("cinesr.viewer.jobs.MOST_LISTED", 3)
         enough = threading.Event()
-        queue.submit(self.job(lambda job: enough.wait(10)))
+        queue.submit(self.job(lambda job: enough.wait(PATIENCE_S)))
         wait_for(lambda: queue.to_list()[0]["state"] == "running")
         waiting = [queue.submit(self.job()) for _ in range(MOST_WAITING)]
         with pytest.raises(RequestError, match="waiting already") as told:
@@ -334,7 +345,7 @@ class TestQueue:
 
         job, waiting = jobs.submit(self.job(endless)), jobs.submit(self.job())
         wait_for(lambda: job.state == "running")
-        jobs.close(timeout_s=5)
+        jobs.close(timeout_s=PATIENCE_S)
         assert (job.state, waiting.state) == ("cancelled", "cancelled")
         assert not jobs._worker.is_alive()
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cinesr.viewer.security import HEADERS
+from viewer_cases import PATIENCE_S
 
 
 def ask(page, path="api/state", method="GET", **headers):
@@ -96,5 +97,5 @@ def test_files_beside_the_page_stay_hidden(page, path):
     with socket.create_connection((address.hostname, address.port)) as connection:
         request = f"GET {address.path}{path} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
         connection.sendall(request.encode())
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
         assert connection.recv(4096).split()[1] == b"404"

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +15,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import cinesr.viewer
 from cinesr.cli import main
-from cinesr.errors import CinesrError
 from cinesr.viewer.serve import viewer
-from viewer_cases import running, wait_for
+from viewer_cases import PATIENCE_S, running, wait_for
 
 CINESR = (sys.executable, "-B", "-c", "from cinesr.cli import main; main()")
 
@@ -41,7 +38,7 @@ def command(*arguments: object, folder: Path):
         process.communicate()
 
 
-@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 0), ("SIGTERM", 143), ("SIGHUP", 143)])
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 0), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_it_serves_until_it_is_told_to_end(tmp_path, sent, code):
     scan, folder = tmp_path / "scan.npy", tmp_path / "tmp"
     np.save(scan, np.random.default_rng(0).integers(0, 9, (300, 64, 64), dtype=np.uint16))
@@ -62,10 +59,8 @@ def test_it_serves_until_it_is_told_to_end(tmp_path, sent, code):
             client.post("api/jobs", json={"series": series["id"], "model": model})
             with client.stream("GET", "api/events") as events:
                 assert next(events.iter_lines())
-                start = time.monotonic()
                 process.send_signal(getattr(signal, sent))
-                out, told = process.communicate(timeout=20)
-    assert time.monotonic() - start < 6
+                out, told = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (code, "")
     assert "none.nii does not exist" in told
     assert "Nothing leaves this computer" in told
@@ -106,14 +101,6 @@ def test_the_temporary_folder_goes_with_the_server():
         np.save(folder / "a.npy", np.eye(9))
         page.open(folder / "a.npy")
     assert not folder.exists()
-
-
-def test_the_extra_is_named_where_it_is_missing(monkeypatch):
-    cinesr.viewer.require_viewer_packages()
-    monkeypatch.setattr("cinesr.viewer.find_spec", lambda name: None if name == "uvicorn" else 1)
-    with pytest.raises(CinesrError, match="needs uvicorn") as told:
-        cinesr.viewer.require_viewer_packages()
-    assert 'pip install "cinesr[view]"' in told.value.hint
 
 
 def test_spacing_is_for_files_that_do_not_say(tmp_path):

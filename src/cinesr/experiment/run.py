@@ -51,6 +51,7 @@ from cinesr.experiment.summary import (
 from cinesr.imaging.files import staged
 from cinesr.learning.config import TrainingConfig
 from cinesr.learning.dataset import Split, find_people, read_split
+from cinesr.learning.folder import held, refuse_files_of_others
 from cinesr.upscaling.catalogue import Model, read_model
 from cinesr.upscaling.engine import Engine
 
@@ -83,21 +84,29 @@ def run_experiment(
     Raises:
         ConfigError: A network was trained with another configuration, or too few people are left
             to score.
-        OutputError: The folder holds an experiment already, or cannot be written.
+        OutputError: The folder holds an experiment already, or files of somebody else, or cannot
+            be written.
         CinesrError: Scans, masks or models cannot be read.
     """
     report = progress or (lambda *_: None)
-    held = [run.name for run in config.runs if (Path(run.output) / "state.npz").exists()]
-    if held and not (resume or as_is):
+    trained = [run.name for run in config.runs if (Path(run.output) / "state.npz").exists()]
+    if trained and not (resume or as_is):
         raise OutputError(
-            f"{folder}: holds trained networks already: {', '.join(held)}.",
+            f"{folder}: holds trained networks already: {', '.join(trained)}.",
             hint="Continue with --resume, or name another folder with -o.",
         )
-    experiment = Experiment(config, folder, report)
-    if not as_is:
-        for run in experiment.runs:
-            experiment.train(run)
-    return experiment.evaluate()
+    if not (resume or as_is) or not (folder / "summary.json").exists():
+        refuse_files_of_others(folder, _WRITTEN)
+    with held(folder):
+        experiment = Experiment(config, folder, report)
+        if not as_is:
+            for run in experiment.runs:
+                experiment.train(run)
+        return experiment.evaluate()
+
+
+_WRITTEN = ("summary.json", "results.csv", "results.md", "report.html")
+"""What an experiment leaves in its folder, the summary first, beside its networks."""
 
 
 def train_one(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
+import errno
 import gzip
 import lzma
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -14,27 +15,26 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from cinesr.errors import OutputError, UnreadableFileError
+from cinesr.imaging.scratch import scratch_until_exit
 
 ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar", ".dcm.gz", ".gz")
 """Endings that are cut off to name what comes of an archive."""
 
 MOST_BYTES = 32 * 2**30
 MOST_FILES = 200_000
+_BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile),
+    *(zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(NotImplementedError, RuntimeError, ValueError, IndexError),
+)
+"""What Python raises for an archive that is broken in one way or another."""
+_NAMES = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL)
+"""Members whose names cannot be, or not beside each other."""
 SUSPICIOUS_BYTES = 2**30
 SUSPICIOUS_RATIO = 100
 """A scan shrinks to a half or a tenth; what swells a hundredfold beyond a gigabyte is a trap."""
 
 _BLOCK = 2**20
-_BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    ValueError,
-)
 
 
 def is_zip(path: Path) -> bool:
@@ -89,27 +89,42 @@ def unpacked(path: Path) -> Path:
         UnreadableFileError: A broken, encrypted or malicious archive.
         OutputError: No room for its content.
     """
+    try:
+        folder = scratch_until_exit("unpacked")
+    except OSError as error:
+        raise _no_room(path, error) from error
+    try:
+        _unpack(path, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _unpack(path: Path, folder: Path) -> None:
     kind = "zip" if is_zip(path) else "tar" if _is_tar(_beginning(path)) else "gzip"
-    folder = Path(tempfile.mkdtemp(prefix="cinesr-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    done = False
     try:
         {"zip": _unpack_zip, "tar": _unpack_tar, "gzip": _unpack_gzip}[kind](path, folder)
-        done = True
     except _BROKEN as error:
-        raise UnreadableFileError(
-            f"{path.name} is not a whole {kind} archive ({error}).",
-            hint="Copy or export it again, or unpack it and name the folder.",
-        ) from error
+        raise _not_whole(path, kind, error) from error
     except OSError as error:
-        raise OutputError(
-            f"{path.name} could not be unpacked into {folder.parent}: {error.strerror}.",
-            hint="Make room there, or unpack it elsewhere and name the folder.",
-        ) from error
-    finally:
-        if not done:
-            shutil.rmtree(folder, ignore_errors=True)
-    return folder
+        if error.errno is None or error.errno in _NAMES:
+            raise _not_whole(path, kind, error) from error
+        raise _no_room(path, error) from error
+
+
+def _not_whole(path: Path, kind: str, error: Exception) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path.name} is not a whole {kind} archive ({error}).",
+        hint="Copy or export it again, or unpack it and name the folder.",
+    )
+
+
+def _no_room(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path.name} could not be unpacked into {tempfile.gettempdir()}: {error.strerror}.",
+        hint="Make room there, or unpack it elsewhere and name the folder.",
+    )
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:
@@ -196,6 +211,7 @@ def _refuse_to_lead_out(path: Path, name: str) -> None:
 def _refuse_without_room(path: Path, folder: Path, size: int) -> None:
     if size > shutil.disk_usage(folder).free:
         raise OutputError(
-            f"{path.name} needs {size / 2**30:.1f} GiB in {folder.parent}, where there is no room.",
+            f"{path.name} needs {size / 2**30:.1f} GiB in {tempfile.gettempdir()}, where there is "
+            "no room.",
             hint="Make room there, or unpack it elsewhere and name the folder.",
         )

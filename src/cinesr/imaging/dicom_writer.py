@@ -7,6 +7,7 @@ What changes and what stays follows DICOM PS3.3, C.7.6.1.1.2 (ImageType) and C.7
 from __future__ import annotations
 
 import copy
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ from cinesr.imaging.dicom_frames import DicomSource, StoredFrame
 from cinesr.imaging.dicom_values import joined_text
 
 NOTICE = "research use only"
+_UNWRITABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(NotImplementedError, RecursionError, struct.error),
+)
+"""What pydicom raises for values that are none of their kind."""
 LONGEST_SERIES_DESCRIPTION = 64
 LONGEST_DERIVATION_DESCRIPTION = 1024
 LARGEST_INTEGER = 2**31 - 1
@@ -88,9 +94,10 @@ def write(cine: Cine, folder: Path) -> list[Path]:
             output = of_file[id(place.file)]
             pixels = _to_stored(frame, place, source)
             if not place.file.is_multi_frame:
-                header = _derived_header(cine, output, series_uids)
-                _describe_image(header, cine, output.places[0])
-                _write_file(header, pixels.tobytes(), _range_of(pixels), paths[output.number])
+                with _naming_faults(cine):
+                    header = _derived_header(cine, output, series_uids)
+                    _describe_image(header, cine, output.places[0])
+                    _write_file(header, pixels.tobytes(), _range_of(pixels), paths[output.number])
                 continue
             if output.number not in spools:
                 spools[output.number] = _Spool(open_files, paths[output.number], output)
@@ -98,10 +105,11 @@ def write(cine: Cine, folder: Path) -> list[Path]:
         for output in outputs:
             if output.number in spools:
                 spool = spools[output.number]
-                header = _derived_header(cine, output, series_uids)
-                _describe_frames(header, cine, output)
-                spool.file.seek(0)
-                _write_file(header, spool.file, spool.value_range, paths[output.number])
+                with _naming_faults(cine):
+                    header = _derived_header(cine, output, series_uids)
+                    _describe_frames(header, cine, output)
+                    spool.file.seek(0)
+                    _write_file(header, spool.file, spool.value_range, paths[output.number])
     for spool in spools.values():
         spool.path.unlink()
     return list(paths.values())
@@ -370,10 +378,30 @@ def _write_file(
     header["PixelData"] = DataElement(
         "PixelData", "OB" if header.BitsAllocated == 8 else "OW", pixels
     )
+    # Broken files hold elements that belong before a data set, not into it (PS3.10, 7.1; PS3.7).
+    for tag in [tag for tag in header.keys() if tag.group in (0, 2)]:  # noqa: SIM118
+        del header[tag]
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with _writing(path):
         dcmwrite(path, header, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+
+@contextmanager
+def _naming_faults(cine: Cine) -> Iterator[None]:
+    """What a header holds that is no DICOM shows only when it is changed and written again."""
+    try:
+        yield
+    except _UNWRITABLE as error:
+        raise _unwritable(cine, error) from error
+
+
+def _unwritable(cine: Cine, error: Exception) -> OutputError:
+    return OutputError(
+        f"{cine.name}: its headers cannot be written as DICOM ({error}).",
+        hint="Export the scan again, or choose another format, such as an output that ends in "
+        ".nii.gz.",
+    )
 
 
 @contextmanager

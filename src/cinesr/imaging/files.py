@@ -16,6 +16,15 @@ from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableF
 from cinesr.imaging.archive import is_archive, is_packed_dicom, unpacked
 from cinesr.imaging.cine import Cine, require_cine
 from cinesr.imaging.finding import find_files, is_copied_link
+from cinesr.imaging.history import last_step
+from cinesr.imaging.records import (
+    RECORD,
+    SUFFIXES,
+    companions,
+    left_by_runs,
+    refuse_strangers,
+    suffix_of,
+)
 from cinesr.imaging.staging import staged
 
 __all__ = [
@@ -32,13 +41,7 @@ __all__ = [
     "suffix_of",
 ]
 
-SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".npy", ".dcm")
-"""Names of output files; an output of any other name is a folder of DICOM files."""
-
 READABLE = "DICOM, NIfTI (.nii, .nii.gz), PNG, TIFF, NPY, or a folder, zip or tar of these"
-RECORD = "run.json"
-"""What the workflow writes into its output folder; a folder without it is someone's own."""
-
 _MOST_NAMED = 10
 Spacing = tuple[float, float]
 
@@ -65,12 +68,6 @@ _FOREIGN = frozenset(
     }
 )
 """What a file would be named of a kind that cinesr does not write; a folder hardly is."""
-
-
-def suffix_of(path: str | Path) -> str:
-    """The part of a name that says the format, as in `SUFFIXES`; empty for a DICOM folder."""
-    name = Path(path).name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
 def load(
@@ -116,7 +113,11 @@ def load(
 
 
 def open_cines(
-    path: str | Path, *, spacing_mm: Spacing | None = None, axes: str | None = None
+    path: str | Path,
+    *,
+    spacing_mm: Spacing | None = None,
+    axes: str | None = None,
+    with_results: bool = False,
 ) -> list[Cine]:
     """Opens every cine at a path; frames are read when they are asked for.
 
@@ -124,6 +125,8 @@ def open_cines(
         path: A file, a folder (searched through) or an archive (zip, tar, .dcm.gz).
         spacing_mm: (row, column) pixel spacing, for files that do not say.
         axes: As for `load`.
+        with_results: Open also what cinesr made of other images in the same folder; otherwise it
+            is left aside and a note says so, lest a result is upscaled again.
 
     Raises:
         UnreadableFileError: Absent, broken, of another kind, or nothing in it is an image.
@@ -132,7 +135,7 @@ def open_cines(
     path = Path(path)
     try:
         if path.is_dir():
-            cines = _open_folder(path, path, spacing_mm, axes)
+            cines = _open_folder(path, path, spacing_mm, axes, with_results=with_results)
         elif not path.exists():
             raise UnreadableFileError(
                 f"{path} does not exist; expected {READABLE}.", hint="Check the path."
@@ -143,7 +146,7 @@ def open_cines(
                 hint="Copy or export it again.",
             )
         elif is_archive(path):
-            cines = _open_archive(path, spacing_mm, axes)
+            cines = _open_archive(path, spacing_mm, axes, with_results=with_results)
         else:
             cines = _open_file(path, spacing_mm, axes)
     except OSError as error:
@@ -170,10 +173,12 @@ def _without_specks(cines: list[Cine], path: Path) -> list[Cine]:
     return [replace(cine, notes=(*cine.notes, note)) for cine in cines if cine not in specks]
 
 
-def _open_archive(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list[Cine]:
+def _open_archive(
+    path: Path, spacing_mm: Spacing | None, axes: str | None, *, with_results: bool
+) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm, axes)
+        return _open_folder(folder, path, spacing_mm, axes, with_results=with_results)
     except CinesrError as error:
         if path.name in error.message:
             raise
@@ -195,9 +200,14 @@ def _open_file(path: Path, spacing_mm: Spacing | None, axes: str | None) -> list
 
 
 def _open_folder(
-    folder: Path, named: Path, spacing_mm: Spacing | None, axes: str | None
+    folder: Path,
+    named: Path,
+    spacing_mm: Spacing | None,
+    axes: str | None,
+    *,
+    with_results: bool,
 ) -> list[Cine]:
-    files = _files_in(folder)
+    files, results, may_be_mixed = _sorted_out(_files_in(folder), with_results=with_results)
     links = find_files(folder).broken_links
     dicoms = [file for file in files if _is_dicom(file)]
     packed = [file for file in files if file not in dicoms and is_packed_dicom(file)]
@@ -224,6 +234,12 @@ def _open_folder(
     if broken:
         notes.append(_broken_links(broken))
     cines += _read_pictures(folder, pictures, spacing_mm, notes)
+    aside = [file.relative_to(folder).as_posix() for file in results]
+    if may_be_mixed:
+        cines, made = _originals(cines)
+        aside += made
+    if aside:
+        notes.append(f"{len(aside)} earlier results of cinesr left aside: {_named(aside)}")
     return [replace(cine, notes=(*cine.notes, *notes)) for cine in cines]
 
 
@@ -253,6 +269,31 @@ def _read_pictures(
         f"{name} left aside: {reason.message.split(': ', 1)[-1]}" for name, reason in unfit.items()
     ]
     return cines
+
+
+def _sorted_out(files: list[Path], *, with_results: bool) -> tuple[list[Path], list[Path], bool]:
+    """Files to read, results that are left aside, and whether the former may hold results still.
+
+    Records and previews are never read. What runs left, by their records, is read where there is
+    nothing else.
+    """
+    images, others = left_by_runs(files)
+    files = [file for file in files if file not in others]
+    results = [file for file in files if file in images]
+    originals = [file for file in files if file not in images]
+    if with_results or not results:
+        return files, [], not with_results
+    if any(_reader(file, None) or _is_dicom(file) for file in originals):
+        return originals, results, True
+    return files, [], False
+
+
+def _originals(cines: list[Cine]) -> tuple[list[Cine], list[str]]:
+    """Cines that were not made by cinesr, where there are both kinds, and the names of the rest."""
+    made = [cine.name for cine in cines if last_step(cine)]
+    if not made or len(made) == len(cines):
+        return cines, []
+    return [cine for cine in cines if not last_step(cine)], made
 
 
 def _named(names: list[str]) -> str:
@@ -319,19 +360,22 @@ def save(cine: Cine, path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     _refuse_foreign(path)
     writer = _writer(suffix_of(path))
-    if overwrite and path.is_dir():
-        _refuse_strangers(path)
-    with staged(path, overwrite=overwrite) as temporary:
+    with staged(path, overwrite=overwrite, approve=_refuse_full_folder) as temporary:
         writer(cine, temporary)
     return path
+
+
+def _refuse_full_folder(path: Path) -> None:
+    if path.is_dir():
+        refuse_strangers(path)
 
 
 @contextmanager
 def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A folder to write results into, which takes its name only when all went well.
 
-    As `staged`, but the folder is made, and one that holds anything else than an earlier result is
-    not replaced.
+    As `staged`, but the folder is made, and one that holds anything else than what the record of
+    an earlier run names is not replaced.
 
     Args:
         folder: The folder to make.
@@ -340,27 +384,33 @@ def staged_result(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: The folder exists, holds other things, or cannot be written.
     """
-    if overwrite and folder.is_dir():
-        _refuse_strangers(folder)
-    with staged(folder, overwrite=overwrite) as temporary:
+    with staged(folder, overwrite=overwrite, approve=_refuse_full_folder) as temporary:
         temporary.mkdir()
         yield temporary
 
 
 def require_sensible_output(source: Path, output: Path) -> None:
-    """Refuses an output in the place of its own input, and one of a kind that is not written.
+    """Refuses an output in the place of an input, and one of a kind that is not written.
 
     A scan is not replaced by a prediction, and a file name does not become a folder.
 
+    Args:
+        source: An input.
+        output: Beside a file of this name stand its record and its preview.
+
     Raises:
-        OutputError: Both are one file or folder, or the output's name is that of another format.
+        OutputError: The output is the input or holds it, or its name is that of another format.
     """
     _refuse_foreign(output)
-    if source.exists() and output.exists() and source.samefile(output):
-        raise OutputError(
-            f"{output} is the input itself; expected another name for the output.",
-            hint="Name another file or folder with -o.",
-        )
+    written = (output, *companions(output)) if suffix_of(output) else (output,)
+    for path in written:
+        if source.exists() and path.exists() and source.samefile(path):
+            raise OutputError(
+                f"{path} is the input itself; expected another name for the output.",
+                hint="Name another file or folder with -o.",
+            )
+    if output.is_dir() and source.exists():
+        _refuse_to_swallow(source, output.resolve())
 
 
 def _refuse_foreign(output: Path) -> None:
@@ -369,6 +419,16 @@ def _refuse_foreign(output: Path) -> None:
             f"{output}: cinesr does not write {output.suffix} files; expected one of "
             f"{', '.join(SUFFIXES)}, or a folder.",
             hint="Name another file or folder with -o.",
+        )
+
+
+def _refuse_to_swallow(source: Path, output: Path) -> None:
+    files = _files_in(source) if source.is_dir() else []
+    held = [path for path in (source, *files) if path.resolve().is_relative_to(output)]
+    if held and not output.is_relative_to(source.resolve()):
+        raise OutputError(
+            f"{output} holds the input {held[0]}; expected an output that is beside or within it.",
+            hint="Name another folder with -o.",
         )
 
 
@@ -430,31 +490,3 @@ def _write_dicom_file(cine: Cine, path: Path) -> None:
         written.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    """A mistyped output must not empty a folder of someone's other things."""
-    has_record = (folder / RECORD).is_file()
-    strangers = [
-        file.relative_to(folder).as_posix()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not _is_result(file, has_record=has_record)
-    ]
-    if strangers:
-        raise OutputError(
-            f"{folder} holds files that are no earlier result: {_named(strangers)}; overwriting "
-            "would delete them.",
-            hint="Name another output folder, or empty this one yourself.",
-        )
-
-
-def _is_result(file: Path, *, has_record: bool) -> bool:
-    if _is_dicom(file):
-        from cinesr.imaging.dicom_frames import read_frames
-        from cinesr.imaging.dicom_writer import NOTICE
-
-        try:
-            return NOTICE in read_frames(file)[0].text("ImageComments")
-        except CinesrError:
-            return False
-    return has_record and (suffix_of(file) != "" or file.name == RECORD)

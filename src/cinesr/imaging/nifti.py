@@ -47,6 +47,7 @@ _NAMED_SPACING = "the pixel spacing is the one that was named, not the file's"
 _BROKEN = (
     *(OSError, EOFError, ValueError, KeyError, OverflowError, MemoryError),
     *(zlib.error, struct.error, HeaderDataError, ImageFileError, WrapStructError),
+    *(TypeError, IndexError, AttributeError, ArithmeticError, np.linalg.LinAlgError),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ _CLASSIC_TIFF_BYTES = 4_000_000_000
 _BROKEN = (
     *(OSError, SyntaxError, EOFError, ValueError, KeyError, IndexError, TypeError, MemoryError),
     *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
+    # Of numpy's header, which is Python text, and of plugins that trust theirs.
+    *(tokenize.TokenError, RecursionError, ArithmeticError, AttributeError, RuntimeError),
 )
 
 

@@ -7,13 +7,20 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, random_scanner, resize_bicubic
-from cinesr.errors import ConfigError, LabelMapError, UnfitImageError, UnreadableFileError
+from cinesr.errors import (
+    ConfigError,
+    LabelMapError,
+    OutputError,
+    UnfitImageError,
+    UnreadableFileError,
+)
 from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.files import RECORD, may_be_scan, open_cines, staged, suffix_of
@@ -24,6 +31,8 @@ from cinesr.learning.config import DataConfig, TrainingConfig
 Image = NDArray[np.float32]
 
 VALIDATION_SEED = 5
+_TRIES, _PAUSE_S = 20, 0.1
+
 VALIDATION_SHARE = TEST_SHARE = 0.2
 """Of the people, where the configuration names no splits."""
 
@@ -42,9 +51,30 @@ class Split:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Writes the split as JSON, in the form that `data.splits` reads."""
-        with staged(path, overwrite=True) as part:
-            part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Writes the split as JSON, in the form that `data.splits` reads.
+
+        What says the same already stays: runs that are started side by side share one.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        for tries in reversed(range(_TRIES)):
+            if self._stands_in(path):
+                return
+            try:
+                with staged(path, overwrite=True) as part:
+                    part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            except OutputError:
+                if not tries:
+                    raise
+                sleep(_PAUSE_S)  # Another run may be writing it.
+
+    def _stands_in(self, path: Path) -> bool:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return Split(*(tuple(found[key]) for key in asdict(self))) == self
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
 
 
 People = dict[str, tuple[Path, ...]]

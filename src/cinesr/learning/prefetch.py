@@ -20,7 +20,6 @@ from copy import copy
 from functools import lru_cache, partial
 from itertools import count, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from time import perf_counter
 
@@ -28,6 +27,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from cinesr.errors import CinesrError, OutputError
+from cinesr.imaging.scratch import scratch_folder
 from cinesr.learning.crops import Batch, CropStream
 
 Task = Callable[[int], Batch]
@@ -127,8 +127,7 @@ def _shared(stream: CropStream) -> Iterator[Path]:
     """A folder with a stream for other processes, which all map the same pictures into memory."""
     with ExitStack() as stack:
         try:
-            name = TemporaryDirectory(prefix="cinesr-crops-", ignore_cleanup_errors=True)
-            folder = Path(stack.enter_context(name))
+            folder = stack.enter_context(scratch_folder("crops"))
             _write_stream(stream, folder)
         except OSError as error:
             size = sum(picture.nbytes for picture in stream.pictures)

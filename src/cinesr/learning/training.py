@@ -34,6 +34,7 @@ from cinesr.learning.dataset import (
     read_split,
     validation_pairs,
 )
+from cinesr.learning.folder import held, refuse_files_of_others
 from cinesr.learning.hardware import exact_float32, fast_precision, input_processes
 from cinesr.learning.log import Log, Row
 from cinesr.learning.losses import build_loss
@@ -71,22 +72,31 @@ def train(
 
     Raises:
         ConfigError: The run to resume had another configuration.
-        OutputError: The folder holds a run already, or cannot be written.
+        OutputError: The folder holds a run already, or files of somebody else, or cannot be
+            written.
         CinesrError: The scans cannot be read.
     """
     report, watch = progress or (lambda *_: None), watch or (lambda _: None)
     folder = Path(config.output)
     people = find_people(*map(Path, (config.data.folder, *config.data.also)))
     split = read_split(config.data, people, seed=config.seed)
-    _open_folder(folder, config, split, resume=resume)
 
     def reading(done: int, total: int) -> None:
         report("reading", done, total)
 
-    learn = load_slices(people, split.train, config=config, progress=reading)
-    check = load_slices(people, split.validation, config=config, progress=reading)
-    TrainingRun(config, Material(split, learn, check), report, watch).fit(folder)
+    with held(folder):
+        _open_folder(folder, config, split, resume=resume)
+        learn = load_slices(people, split.train, config=config, progress=reading)
+        check = load_slices(people, split.validation, config=config, progress=reading)
+        TrainingRun(config, Material(split, learn, check), report, watch).fit(folder)
     return folder
+
+
+_WRITTEN = (
+    *("config.json", "splits.json", "state.npz", "model.keras", "card.json"),
+    *("log.csv", "loss.png", "tensorboard"),
+)
+"""What a run leaves in its folder."""
 
 
 def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: bool) -> None:
@@ -111,9 +121,20 @@ def _open_folder(folder: Path, config: TrainingConfig, split: Split, *, resume: 
                 hint="Restore them to continue, or name another output to start anew.",
             )
         return
+    if not _is_record(recorded):
+        refuse_files_of_others(folder, _WRITTEN)
     with staged(recorded, overwrite=True) as part:
         part.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
     split.write(folder / "splits.json")
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a run, perhaps stopped before its first checkpoint, wrote a `config.json`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"config", "split"} <= found.keys()
 
 
 _PLACES = ("output", "folder", "also", "splits", "start", "weights")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cinesr.degradation import DESCRIPTION
-from cinesr.errors import ModelError
+from cinesr.errors import ModelError, refuse_for_memory
 from cinesr.upscaling.runtime import openvino
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
@@ -26,16 +26,27 @@ INPUT_NAME = "low"
 TOLD_NAME = "told"
 
 
-def user_models() -> Path:
+def user_models() -> Path | None:
     """The folder in which a user's own .onnx files are found by name.
 
     `CINESR_MODELS` where it is set, else `cinesr/models` in the user's data folder
-    (XDG Base Directory Specification).
+    (XDG Base Directory Specification); None for a user without a home.
     """
     if named := os.environ.get("CINESR_MODELS"):
         return Path(named)
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    try:
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    except RuntimeError:  # As in a container whose user has a number and no name.
+        return None
     return Path(data) / "cinesr" / "models"
+
+
+def _own_files() -> list[Path]:
+    folder = user_models()
+    try:
+        return sorted(folder.glob("*.onnx")) if folder else []
+    except OSError:  # A home that one may not look into.
+        return []
 
 
 @dataclass(frozen=True)
@@ -152,6 +163,7 @@ def _read_graph(path: Path) -> openvino.Model:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
     except RuntimeError as error:
+        refuse_for_memory(error)
         raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
 
 
@@ -169,7 +181,7 @@ def models() -> list[Model]:
     A file in the user's folder that is not a model is passed over.
     """
     found = [read_model(path) for path in sorted(SHIPPED_MODELS.glob("*.onnx"))]
-    for path in sorted(user_models().glob("*.onnx")):
+    for path in _own_files():
         try:
             found.append(read_model(path))
         except ModelError:
@@ -204,9 +216,8 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
         preferred = [model for model in fitting if model.name == DEFAULT_MODELS.get(scale)]
         return (preferred or fitting)[0]
     wanted = str(name or DEFAULT_MODELS[2])
-    for folder in (SHIPPED_MODELS, user_models()):
-        path = folder / f"{wanted}.onnx"
-        if path.is_file():
+    for path in (SHIPPED_MODELS / f"{wanted}.onnx", *_own_files()):
+        if path.name == f"{wanted}.onnx" and path.is_file():
             return _of_scale(read_model(path), scale)
     if Path(wanted).exists() or wanted.endswith(".onnx"):
         return _of_scale(read_model(Path(wanted)), scale)
@@ -215,7 +226,8 @@ def find_model(name: str | Path | None = None, *, scale: int | None = None) -> M
             return _of_scale(model, scale)
     raise ModelError(
         f"There is no model {wanted!r}; at hand: {_listing()}.",
-        hint=f"Name one of these, an .onnx file, or put one into {user_models()}.",
+        hint="Name one of these, an .onnx file, or put one into "
+        f"{user_models() or 'a folder that CINESR_MODELS names'}.",
     )
 
 

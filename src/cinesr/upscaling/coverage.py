@@ -12,8 +12,8 @@ from typing import Any
 
 from cinesr.degradation import BLUR_SIGMA
 from cinesr.imaging.cine import Cine, Derivation
-from cinesr.imaging.files import RECORD, suffix_of
 from cinesr.imaging.history import Step, last_step
+from cinesr.imaging.records import RECORD, companions
 from cinesr.upscaling.catalogue import DEFAULT_MODELS, Model
 from cinesr.upscaling.telling import Told
 
@@ -107,8 +107,7 @@ def recorded_result(source: Path) -> Derivation | None:
         source: A file, beside which `<stem>.run.json` may stand, or a folder, which may hold
             `run.json`.
     """
-    stem = source.name.removesuffix(suffix_of(source))
-    record = source / RECORD if source.is_dir() else source.with_name(f"{stem}.{RECORD}")
+    record = source / RECORD if source.is_dir() else companions(source)[0]
     try:
         run: Any = json.loads(record.read_text(encoding="utf-8"))
         # A record of something else may stand here too: of the demo, of another file's result.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cinesr.cores import available_cores
 from cinesr.degradation import Degradation
-from cinesr.errors import ModelError
+from cinesr.errors import ModelError, refuse_for_memory
 from cinesr.upscaling.catalogue import TOLD_NAME, Model, is_whole_number
 from cinesr.upscaling.runtime import openvino
 
@@ -250,6 +250,7 @@ class Engine:
         try:
             yield
         except RuntimeError as error:
+            refuse_for_memory(error)
             raise ModelError(
                 f"{self.model.path}: fails on an image of {size[1]} x {size[0]} pixels: {error}",
                 hint="Choose another model with --model.",

@@ -26,14 +26,16 @@ from cinesr.imaging.files import (
     open_cines,
     require_sensible_output,
     save,
-    staged,
     staged_result,
     suffix_of,
 )
 from cinesr.imaging.geometry import Geometry
 from cinesr.imaging.label_maps import labels_of
 from cinesr.imaging.padding import filled, put_back
+from cinesr.imaging.records import PREVIEW, companions, files_within
+from cinesr.imaging.replacing import refuse_foreign
 from cinesr.imaging.resampling import band_limited_matrix, pixels_for
+from cinesr.imaging.staging import staged_together
 from cinesr.upscaling.catalogue import Model, find_model
 from cinesr.upscaling.checks import Check, check_frame, check_samples, refuse_failed
 from cinesr.upscaling.coverage import not_covered, recorded_result
@@ -498,7 +500,7 @@ def upscale_path(
         output: A file, beside which `<stem>.run.json` and `<stem>.preview.png` are written; or a
             folder, which then holds `run.json`, `preview.png` and the results.
         upscaler: With the model.
-        overwrite: Replace what exists.
+        overwrite: Replace an earlier result: files that its record names, and no others.
         spacing_mm: (row, column) pixel spacing, for files that do not say.
         axes: What the axes are, for files that do not say; see `cinesr.load`.
         progress: Called with frames done and frames in all.
@@ -523,31 +525,28 @@ def upscale_path(
     upscaler = upscaler.suited(*cines)
     upscaler.stopwatch = watch
     run = _Run(upscaler, sum(cine.shape[0] * cine.shape[1] for cine in cines), progress)
-    if suffix := suffix_of(output):
+    if suffix_of(output):
         if len(cines) > 1:
             raise OutputError(
                 f"{source} holds {len(cines)} series; {output} can take one.",
                 hint="Name a folder for the output: a name without a suffix.",
             )
-        stem = output.name[: -len(suffix)]
-        with (
-            staged(output, overwrite=overwrite) as part,
-            staged(output.with_name(f"{stem}.run.json"), overwrite=True) as record_part,
-            staged(output.with_name(f"{stem}.preview.png"), overwrite=True) as preview_part,
-        ):
-            run.one(cines[0], part)
+        written = (output, *companions(output))
+        with staged_together(*written, overwrite=overwrite, approve=refuse_foreign) as parts:
+            run.one(cines[0], parts[0])
             record = run.record(source, output, time.perf_counter() - start)
-            write_record(record_part, record)
-            run.write_preview(preview_part)
+            record |= {"files": [path.name for path in written], "pictures": [written[2].name]}
+            write_record(parts[1], record)
+            run.write_preview(parts[2])
         return record
     with staged_result(output, overwrite=overwrite) as part:
         scale = upscaler.model.scale
         for cine, name in zip(cines, _names(cines, source, scale), strict=True):
-            target = part / name
-            run.one(cine, target)
+            run.one(cine, part / name)
+        run.write_preview(part / PREVIEW)
         record = run.record(source, output, time.perf_counter() - start)
+        record |= {"files": files_within(part), "pictures": [PREVIEW]}
         write_record(part / RECORD, record)
-        run.write_preview(part / "preview.png")
     return record
 
 

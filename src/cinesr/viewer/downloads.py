@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 
 from cinesr.imaging.dicom_frames import DicomSource
-from cinesr.imaging.files import RECORD, save
+from cinesr.imaging.files import save
+from cinesr.imaging.records import RECORD, files_within
 from cinesr.upscaling.upscale import write_record
 from cinesr.viewer.series import Series
 
@@ -53,7 +54,7 @@ def _zipped(series: Series, place: Path, name: str) -> Path:
     else:
         top = save(series.cine, place / "series")
         if series.origin and series.origin.record:
-            write_record(top / RECORD, series.origin.record)
+            write_record(top / RECORD, {**series.origin.record, "files": files_within(top)})
         files = sorted(top.iterdir())
     target = place / f"{name}.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:

@@ -6,7 +6,6 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +17,13 @@ import uvicorn
 
 from cinesr.errors import CinesrError
 from cinesr.imaging.files import Spacing
+from cinesr.imaging.scratch import scratch_folder
 from cinesr.viewer.app import create_app
 from cinesr.viewer.jobs import Jobs
 from cinesr.viewer.security import Guard
 from cinesr.viewer.store import Store
 
 HOST = "127.0.0.1"
-TERMINATED = 128 + signal.SIGTERM
 PATIENCE_S = 3
 """What still goes on when the server ends has so long."""
 
@@ -65,11 +64,11 @@ def viewer(
         CinesrError: The port is taken.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="cinesr-view-", ignore_cleanup_errors=True) as folder,
+        scratch_folder("view") as folder,
         _listening(port) as listener,
     ):
         token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
-        store = Store(Path(folder), spacing_mm=spacing_mm, axes=axes)
+        store = Store(folder, spacing_mm=spacing_mm, axes=axes)
         jobs = Jobs(store.changed)
         app = create_app(store, jobs, is_ending=lambda: server.should_exit)
         config = uvicorn.Config(
@@ -138,6 +137,19 @@ def serve(
 
 
 def _end_cleanly_on_signals() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    if hasattr(signal, "SIGHUP"):  # The terminal was closed.
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    """Has a closed terminal end the server as a signal to end does, in its own way."""
+    code = 128 + signal.SIGTERM
+
+    def end(*_: object) -> None:
+        sys.exit(code)
+
+    signal.signal(signal.SIGTERM, end)
+    # Who started it with nohup wants it to go on.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+
+        def hang_up(number: int, _: object) -> None:
+            nonlocal code
+            code = 128 + number
+            signal.raise_signal(signal.SIGTERM)
+
+        signal.signal(signal.SIGHUP, hang_up)

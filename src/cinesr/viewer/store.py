@@ -97,7 +97,9 @@ class Store:
         # One at a time: what is decoded as a whole stands in memory meanwhile.
         with self._shown(Opening(name)) as opening, self._one_at_a_time:
             try:
-                cines = open_cines(path, spacing_mm=self._spacing_mm, axes=self._axes)
+                cines = open_cines(
+                    path, spacing_mm=self._spacing_mm, axes=self._axes, with_results=True
+                )
                 if derivation := recorded_result(path):
                     cines = [replace(cine, derivation=derivation) for cine in cines]
                 opening.total = len(cines)

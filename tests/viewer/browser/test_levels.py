@@ -39,7 +39,10 @@ def frame_of(path, phase=0):
 
 
 def settled(tab):
-    tab.wait_for_timeout(250)
+    """Waits until what was asked for is drawn: the page draws once, in the next frame."""
+    tab.evaluate(
+        "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+    )
     painted(tab)
 
 
