@@ -43,6 +43,10 @@ COMMANDS = {
     "train": ["--resume", "--quiet"],
     "export": ["--output", "--overwrite", "--quiet"],
     "experiment": ["--output", "--resume", "--only", "--as-is", "--quiet"],
+    "benchmark": [
+        *("--data", "--output", "--parts", "--split", "--people", "--every", "--jobs", "--finer"),
+        *("--pictures", "--page", "--stamp", "--spacing", "--quiet"),
+    ],
 }
 
 

@@ -748,6 +748,66 @@ def experiment(
     click.echo(found)
 
 
+@main.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--data", type=path_type, required=True, help="slices/, masks/, dicom/, splits.json.")
+@click.option("-o", "--output", type=path_type, required=True, metavar="DIR")
+@click.option("--parts", help="Which ones, with commas between. [default: all]")
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    type=click.Choice(["train", "validation", "test"]),
+    help="Whose slices are scored.",
+)
+@click.option("--people", type=click.IntRange(1), help="Only so many of the split.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Score only every so many frames.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Processes, of one thread each.")
+@click.option("--finer", type=path_type, help="A cine with finer pixels: DICOM.")
+@click.option("--pictures", type=path_type, help="Draw plots and native slices into this folder.")
+@click.option("--page", type=path_type, help="Put the tables between this page's marks.")
+@click.option("--stamp", is_flag=True, help="Put the results into the models' cards.")
+@spacing_option
+@quiet_option
+def benchmark(
+    models: tuple[str, ...],
+    data: Path,
+    output: Path,
+    parts: str | None,
+    people: int | None,
+    jobs: int,
+    pictures: Path | None,
+    page: Path | None,
+    stamp: bool,
+    spacing: tuple[float, float] | None,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Score models on people they have not seen, beside the baselines.
+
+    MODEL is a name, a file or NAME=FILE; all shipped ones where none is named, the baselines alone
+    for `bicubic`. What was measured before is kept in DIR/cache and not measured again.
+    """
+    from cinesr.experiment.benchmark.command import run_command
+
+    found = run_command(
+        models,
+        data,
+        output,
+        parts=parts,
+        people=people,
+        jobs=jobs,
+        pictures=pictures,
+        page=page,
+        stamp=stamp,
+        spacing_mm=spacing,
+        settings=settings,
+        talk=_talk(quiet),
+    )
+    for path in found:
+        click.echo(path)
+
+
 @contextmanager
 def _stage_bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar for one stage after another, each named on stderr when it begins."""

@@ -7,17 +7,17 @@ import pytest
 from PIL import Image
 
 from cinesr.experiment.figures import checkerboard_frequencies, draw_panels, round_up
-from cinesr.experiment.pictures import crop_places, median_person, middle_slice
+from cinesr.experiment.pictures import crop_places, median_person, mid_ventricular, middle_slice
 from cinesr.experiment.scoring import EvaluationSlice
 from cinesr.experiment.summary import constant_response
 from cinesr.upscaling.catalogue import read_model
 from model_cases import write_model
 
 
-def a_slice(name: str, *, heart: bool) -> EvaluationSlice:
+def a_slice(name: str, *, heart: bool, larger: int = 0) -> EvaluationSlice:
     truth = np.full((80, 96), 0.2, np.float32)
     truth[60:, 70:] = 1.0
-    box = (slice(10, 40), slice(20, 50)) if heart else None
+    box = (slice(10, 40), slice(20, 50 + larger)) if heart else None
     return EvaluationSlice("anna", name, truth, truth[::4, ::4], 1.0, box)
 
 
@@ -26,9 +26,16 @@ def test_the_person_in_the_middle_is_shown() -> None:
     assert median_person({"a": 4.0, "b": 1.0, "c": 2.0, "d": 3.0}) == "c"
 
 
-def test_the_middle_slice_with_a_heart_is_shown() -> None:
-    slices = [a_slice(str(number), heart=number in (0, 1, 4)) for number in range(6)]
-    assert middle_slice(slices).name == "1"
+def test_the_slice_of_a_filled_ventricle_midway_is_shown() -> None:
+    # From base to tip, each filled and then emptied; the first two and the last have no heart.
+    sizes = [None, None, 9, 6, 7, 4, 5, 3, 2, 1, None]
+    slices = [
+        a_slice(str(number), heart=size is not None, larger=size or 0)
+        for number, size in enumerate(sizes)
+    ]
+    assert middle_slice(slices).name == "3"
+    assert mid_ventricular([4.0]) == 0
+    assert mid_ventricular([9.0, 6.0, 7.0, 4.0, 5.0]) == 1
     assert middle_slice([a_slice(str(number), heart=False) for number in range(5)]).name == "2"
 
 

@@ -1,4 +1,4 @@
-"""Markdown tables of what score.py measured, and of what the models' cards say."""
+"""Markdown tables of what a benchmark measured, and of what the models' cards say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from cinesr.errors import UnreadableFileError
+from cinesr.experiment.benchmark.candidates import BICUBIC, LINEAR
+from cinesr.experiment.benchmark.parts import Row
 from cinesr.imaging.files import staged
 from cinesr.upscaling.catalogue import SHIPPED_MODELS, read_model
 
@@ -17,7 +20,6 @@ START, END = "<!-- tables -->", "<!-- end of tables -->"
 
 Results = dict[str, Any]
 
-PUBLIC_METHODS = ("bicubic", "johnson", "thesis")
 PUBLIC_BASELINE = {"bicubic": (31.61, 28.28, 0.303), "johnson": (31.04, 27.71, 0.321)}
 """Bicubic interpolation at x4, on the test people: PSNR whole and body, LPIPS."""
 PUBLIC_NETWORKS = {
@@ -39,7 +41,15 @@ MEASURES = {
     "lpips": ("LPIPS", 3),
     "checkerboard": ("Checkerboard index beyond the truth's own (%)", 2),
 }
-PARTS = {"slices": "8-bit slices", "dicom": "16-bit DICOM"}
+POOL_MEASURES = (("dice", 3), ("area_error", 1), ("area_bias", 1))
+NATIVE_MEASURES = (("edge_mm", 2), ("overshoot", 1))
+GAINS = ("psnr", "psnr_body", "psnr_heart")
+CROSS_PARTS = {
+    "scanner": "As scanners make them",
+    "slices": "8-bit slices, recipes of papers",
+    "dicom": "16-bit DICOM, recipes of papers",
+}
+BASELINES = {BICUBIC: "bicubic", LINEAR: "best linear filter"}
 
 
 def write_tables(folder: Path, split: str, *, page: Path | None) -> None:
@@ -49,9 +59,12 @@ def write_tables(folder: Path, split: str, *, page: Path | None) -> None:
         folder: Holds `<model>.<split>.json`.
         split: Whose results.
         page: Holds `START` and `END`.
+
+    Raises:
+        UnreadableFileError: The page has no marks.
     """
     found = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(f"*.{split}.json"))]
-    ours = [results for results in found if results["model"] != "bicubic"]
+    ours = [results for results in found if results["model"] != BICUBIC]
     text = "\n\n".join([cards(), *(table for table in tables(ours) if table)])
     with staged(folder / f"tables.{split}.md", overwrite=True) as part:
         part.write_text(text + "\n", encoding="utf-8")
@@ -62,15 +75,23 @@ def write_tables(folder: Path, split: str, *, page: Path | None) -> None:
 
 
 def around_tables(page: Path) -> tuple[str, str]:
-    """What stands before and after the tables of a page; ends the program where it has no marks."""
+    """What stands before and after the tables of a page.
+
+    Raises:
+        UnreadableFileError: It has no marks.
+    """
     before, start, rest = page.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
-        raise SystemExit(f"{page} has no marks to put the tables between: {START} and {END}.")
+        raise UnreadableFileError(
+            f"{page}: has no marks to put the tables between; expected {START} and {END}.",
+            hint="Put them in, or leave out --page.",
+        )
     return before, after
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -105,11 +126,13 @@ def tables(results: list[Results]) -> list[str]:
     found = []
     for scale in sorted({each["scale"] for each in results}):
         fitting = [each for each in results if each["scale"] == scale]
-        for part, title in PARTS.items():
+        for part, title in CROSS_PARTS.items():
             cross = [cross_table(fitting, part, measure) for measure in MEASURES]
             if any(cross):
                 found += [f"### {title}, x{scale}", *cross]
-        found.append(public_table(fitting))
+                found += [gain_table(fitting, part, measure) for measure in GAINS]
+        found += [drawn_table(fitting), segmentation_table(fitting)]
+        found += [native_table(fitting), public_table(fitting)]
     found.append(constant_table(results))
     return found
 
@@ -125,9 +148,8 @@ def cross_table(results: list[Results], part: str, measure: str) -> str:
         cells = [cell(found[key][who], digits) for found in each[part].values()]
         return [name, *cells]
 
-    baselines = {"bicubic": "bicubic", "linear": "best linear filter"}
     known = next(iter(having[0][part].values()))[measure]
-    rows = [row(words, having[0], who, measure) for who, words in baselines.items() if who in known]
+    rows = [row(words, having[0], who, measure) for who, words in BASELINES.items() if who in known]
     rows += [row(f"`{each['model']}`", each, "model", measure) for each in having]
     if measure == "checkerboard":
         rows.insert(0, row("the truth's own", having[0], "model", "checkerboard_truth"))
@@ -138,7 +160,101 @@ def cross_table(results: list[Results], part: str, measure: str) -> str:
     return f"{note}\n\n{table(['', *methods], rows)}"
 
 
-def cell(found: dict[str, float | None], digits: int) -> str:
+def gain_table(results: list[Results], part: str, measure: str) -> str:
+    """What the models have over the baselines, and over bicubic for the worst person."""
+    having = [each for each in results if part in each]
+    known = next(iter(having[0][part].values())).get(measure, {})
+    if "worst" not in known:
+        return ""
+    rows = []
+    for each in having:
+        for key, words in (("margin", "bicubic"), ("margin_over_linear", "the linear filter")):
+            if key in known:
+                cells = [gain(found[measure][key]) for found in each[part].values()]
+                rows.append([f"`{each['model']}` over {words}", *cells])
+        cells = [f"{found[measure]['worst']['mean']:+.2f}" for found in each[part].values()]
+        rows.append([f"`{each['model']}` over bicubic, worst person", *cells])
+    methods = [f"`{method}`" for method in having[0][part]]
+    return f"**Gain in {MEASURES[measure][0]}**\n\n{table(['', *methods], rows)}"
+
+
+def gain(found: dict[str, Any], digits: int = 2) -> str:
+    """A difference with its interval, where there is one."""
+    text = f"{found['mean']:+.{digits}f}"
+    if found.get("low") is None:
+        return text
+    return f"{text} ({found['low']:+.{digits}f} to {found['high']:+.{digits}f})"
+
+
+def segmentation_table(results: list[Results]) -> str:
+    """What a network that finds the blood pool makes of slices that were brought back."""
+    having = [each for each in results if "segmentation" in each]
+    if not having:
+        return ""
+    scale, rows = having[0]["scale"], []
+    for setting, known in having[0]["segmentation"].items():
+        for who, words in {"native": "as they are", **BASELINES}.items():
+            cells = [cell(known[measure][who], digits) for measure, digits in POOL_MEASURES]
+            rows.append([setting, words, *cells, "-", "-"])
+        for each in having:
+            found = each["segmentation"][setting]
+            cells = [cell(found[measure]["model"], digits) for measure, digits in POOL_MEASURES]
+            cells += [gain(found["dice"]["margin"], 4), gain(found["area_error"]["margin"], 2)]
+            rows.append([setting, f"`{each['model']}`", *cells])
+    counted = next(iter(having[0]["segmentation"].values()))
+    head = ["setting", "brought back by", "Dice", "area error (%)", "bias of the area (%)"]
+    head += ["Dice over bicubic", "area error over bicubic (points)"]
+    return (
+        f"### The blood pool found by a U-Net, x{scale}\n\n{having[0]['split']} split, "
+        f"{counted['people']} people, {counted['slices']} slices; areas in percent of the person's "
+        f"mean\n\n{table(head, rows)}"
+    )
+
+
+def native_table(results: list[Results]) -> str:
+    """Borders on scans as they are, where nobody knows the truth."""
+    having = [each for each in results if "native" in each]
+    if not having:
+        return ""
+    rows = []
+    for scans, known in having[0]["native"].items():
+        counted = f"{scans}, {known['people']} people, {known['slices']} slices"
+        cells = [cell(known[measure][BICUBIC], digits) for measure, digits in NATIVE_MEASURES]
+        rows.append([counted, "bicubic", *cells, "-"])
+        for each in having:
+            found = each["native"][scans]
+            cells = [cell(found[measure]["model"], digits) for measure, digits in NATIVE_MEASURES]
+            rows.append(["", f"`{each['model']}`", *cells, gain(found["edge_change"]["model"], 1)])
+    head = ["", "", "10-90 % width (mm)", "overshoot (% of the step)", "width against bicubic (%)"]
+    return f"### Borders on native scans, x{having[0]['scale']}\n\n{table(head, rows)}"
+
+
+def drawn_table(results: list[Results]) -> str:
+    """A setting drawn for every slice, which is all that a model is told from."""
+    having = [each for each in results if "drawn" in each]
+    if not having:
+        return ""
+    scale, split = having[0]["scale"], having[0]["split"]
+
+    def measured(each: Results, who: str) -> str:
+        found = each["drawn"]["drawn"]
+        return triple([found[measure][who]["mean"] for measure in PUBLIC_MEASURES])
+
+    rows = [["bicubic", measured(having[0], BICUBIC), "-"]]
+    for each in having:
+        margins = [each["drawn"]["drawn"][name]["margin"]["mean"] for name in PUBLIC_MEASURES[:2]]
+        words = " / ".join(f"{margin:+.2f}" for margin in margins)
+        rows.append([f"`{each['model']}`", measured(each, "model"), words])
+    counted = having[0]["drawn"]["drawn"]["slices"]
+    head = ["", "PSNR whole / body / LPIPS", "PSNR over bicubic"]
+    return (
+        f"### One slice at a time, each acquired in a way of its own, x{scale}\n\nMeans over "
+        f"{counted} slices of the {split} split\n\n{table(head, rows)}"
+    )
+
+
+def cell(found: dict[str, Any], digits: int) -> str:
+    """A mean with its interval, where there is one."""
     text = f"{found['mean']:.{digits}f}"
     if found.get("low") is None:
         return text
@@ -175,6 +291,7 @@ def public_table(results: list[Results]) -> str:
 
 
 def triple(values: Sequence[float]) -> str:
+    """Three measures as they are published."""
     return " / ".join(
         f"{value:.{digits}f}" for value, digits in zip(values, (2, 2, 3), strict=True)
     )
@@ -197,7 +314,7 @@ def constant_table(results: list[Results]) -> str:
     return f"### Response to a constant image, 8 to 65 pixels wide\n\n{table(head, rows)}"
 
 
-def public_check(rows: list[dict[str, Any]]) -> str:
+def public_check(rows: Sequence[Row]) -> str:
     """Whether bicubic interpolation scores what was published, so that the rest compares."""
     lines = []
     for method, published in PUBLIC_BASELINE.items():
