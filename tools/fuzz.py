@@ -184,6 +184,8 @@ def _batch(kind: str, seed: int, first: int, count: int, found: dict[str, Any]) 
         worker.returncode = os.waitstatus_to_exitcode(status)
         worker.stdout.close()
         found["peak_mb"] = max(found["peak_mb"], usage.ru_maxrss // 1024)
+        if not begun:
+            raise RuntimeError(f"The batch of {kind} did not begin: {worker.returncode}.")
         if not is_over and current < first + count:
             _fault(found, current, f"the process ended with {worker.returncode}")
             is_over = True

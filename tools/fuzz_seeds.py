@@ -81,7 +81,7 @@ def _enhanced(place: Path) -> None:
 
 def _compressed(place: Path) -> None:
     for number, syntax in enumerate((RLELossless, JPEG2000Lossless, JPEGLSLossless)):
-        dataset = dicom_cases.classic_frame(0, 0)
+        dataset = dicom_cases.classic_frame(0, 0, rows=64, columns=64)
         dataset.compress(syntax)
         dataset.save_as(place / f"{number}.dcm", enforce_file_format=True)
 

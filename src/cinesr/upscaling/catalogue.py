@@ -24,6 +24,9 @@ CARD_PLACE = ["framework", CARD_KEY]
 NEEDED_KEYS = {"name": str, "scale": int, "receptive_field": int}
 INPUT_NAME = "low"
 TOLD_NAME = "told"
+LARGEST_SCALE, LARGEST_FIELD = 64, 4096
+_PARTS = ("network", "degradation", "results", "validation", "data")
+_HINT = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
 
 
 def user_models() -> Path | None:
@@ -132,39 +135,56 @@ def read_model(path: Path) -> Model:
     Raises:
         ModelError: The file is absent, not an ONNX model, or has no card of cinesr.
     """
-    hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
-    graph = _read_graph(path)
+    try:
+        return _read_model(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=_HINT) from error
+    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+        refuse_for_memory(error)
+        raise ModelError(f"{path}: is not an ONNX model.", hint=_HINT) from error
+
+
+def _read_model(path: Path) -> Model:
+    graph = openvino.Core().read_model(path.read_bytes())
     if not graph.has_rt_info(CARD_PLACE):
-        raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=hint)
-    text = str(graph.get_rt_info(CARD_PLACE).astype(str))
-    card = _card_of(text)
+        raise ModelError(f"{path}: is an ONNX file without a cinesr card.", hint=_HINT)
+    card = _card_of(str(graph.get_rt_info(CARD_PLACE).astype(str)))
     missing = [key for key, kind in NEEDED_KEYS.items() if type(card.get(key)) is not kind]
     if missing:
-        raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=hint)
+        raise ModelError(f"{path}: its card lacks {', '.join(missing)}.", hint=_HINT)
+    model = Model(path, card, graph)
+    if not _makes_sense(model):
+        raise ModelError(f"{path}: its card is damaged.", hint=_HINT)
     names = [node.get_any_name() for node in graph.inputs]
     if names not in ([INPUT_NAME], [INPUT_NAME, TOLD_NAME]):
         raise ModelError(
             f"{path}: its inputs are {', '.join(names)}; expected {INPUT_NAME}, or that and "
             f"{TOLD_NAME}.",
-            hint=hint,
+            hint=_HINT,
         )
-    if len(names) == 2 and graph.input(TOLD_NAME).get_partial_shape().to_shape()[1] != DESCRIPTION:
+    if len(names) == 2 and _numbers_told(graph) != DESCRIPTION:
         raise ModelError(
             f"{path}: is told another number of things than this version of cinesr tells.",
             hint="Export it again with this version, or use the version that made it.",
         )
-    return Model(path, card, graph)
+    return model
 
 
-def _read_graph(path: Path) -> openvino.Model:
-    hint = "Make one with `cinesr export`, or list the models at hand with `cinesr models`."
+def _numbers_told(graph: openvino.Model) -> int:
+    shape = graph.input(TOLD_NAME).get_partial_shape()
+    return int(shape[1].get_length()) if shape.rank == 2 and shape.is_static else 0
+
+
+def _makes_sense(model: Model) -> bool:
+    """Whether the parts of a card that are looked at are of their kinds."""
+    parts = [model.card.get(key) or {} for key in _PARTS]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
     try:
-        return openvino.Core().read_model(path.read_bytes())
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}.", hint=hint) from error
-    except RuntimeError as error:
-        refuse_for_memory(error)
-        raise ModelError(f"{path}: is not an ONNX model.", hint=hint) from error
+        model.summary()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return 1 <= model.scale <= LARGEST_SCALE and 0 <= model.receptive_field <= LARGEST_FIELD
 
 
 def _card_of(text: str) -> dict[str, Any]:

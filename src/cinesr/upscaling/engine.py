@@ -235,7 +235,9 @@ class Engine:
     def _tile_side(self) -> int:
         """Input pixels per side at which the network holds `FEATURE_BYTES` at once."""
         side = 32
-        bytes_per_pixel = most_bytes_held(self._sized((side, side))) / side**2
+        graph = self._sized((side, side))
+        with self._naming_failure((side, side)):
+            bytes_per_pixel = max(most_bytes_held(graph), 1) / side**2
         return max(int(math.sqrt(FEATURE_BYTES / bytes_per_pixel)), 1)
 
     def _sized(self, size: tuple[int, int]) -> openvino.Model:
@@ -249,7 +251,7 @@ class Engine:
     def _naming_failure(self, size: tuple[int, int]) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
             refuse_for_memory(error)
             raise ModelError(
                 f"{self.model.path}: fails on an image of {size[1]} x {size[0]} pixels: {error}",
