@@ -17,6 +17,7 @@ import pytest
 from cinesr.degradation import METHODS, PAPER_METHODS, Degradation, resize_bicubic
 from cinesr.evaluation.lpips import lpips
 from cinesr.evaluation.metrics import psnr
+from cinesr.experiment.benchmark.bench import RANDOM, SCANNER_SETTINGS
 from cinesr.imaging.cine import IntensityRule
 from cinesr.imaging.phantom import make_phantom
 from cinesr.upscaling.catalogue import DEFAULT_MODELS, SHIPPED_MODELS, find_model, read_model
@@ -129,13 +130,20 @@ def test_the_card_says_what_it_may_be_used_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_says_how_good_it_is(name: str) -> None:
+    """The seed's four on the test people; what is still being worked on, on the validation ones."""
     results = engine_of(name).model.card["results"]
-    assert (results["model"], results["split"]) == (name, "test")
-    assert len(results["people"]) == 10
-    for part, people in (("slices", 10), ("dicom", 2)):
-        assert set(results[part]) == set(PAPER_METHODS)
+    split, people = ("test", 10) if name in SEED else ("validation", 5)
+    assert (results["model"], results["split"]) == (name, split)
+    assert len(results["people"]) == people
+    parts = [("slices", people, set(PAPER_METHODS))]
+    if name in SEED:
+        parts.append(("dicom", 2, set(PAPER_METHODS)))
+    else:
+        parts.append(("scanner", people, {*SCANNER_SETTINGS, RANDOM}))
+    for part, count, settings in parts:
+        assert set(results[part]) == settings
         for found in results[part].values():
-            assert found["people"] == people
+            assert found["people"] == count
             for measure in ("psnr", "psnr_body", "ssim", "lpips", "checkerboard"):
                 model = found[measure]["model"]
                 assert math.isfinite(model["mean"])
@@ -143,8 +151,16 @@ def test_the_card_says_how_good_it_is(name: str) -> None:
             assert 0 < found["ssim"]["model"]["mean"] < 1
     for method in set(learned(engine_of(name))) & set(PAPER_METHODS):
         assert 20 < results["slices"][method]["psnr"]["model"]["mean"] < 50
-    assert results["public"]["bicubic"]["slices"] == 39
+    assert results["public"]["bicubic"]["slices"] >= 10
     assert results["constant"]["largest_deviation"] >= 0
+
+
+@pytest.mark.parametrize("name", FIDELITY)
+def test_on_scans_as_scanners_make_them_it_is_well_ahead_of_bicubic(name: str) -> None:
+    results = engine_of(name).model.card["results"]["scanner"]
+    for setting, found in results.items():
+        assert found["psnr"]["margin"]["mean"] > 1.0, setting
+        assert found["psnr_body"]["margin"]["mean"] > 1.0, setting
 
 
 @pytest.mark.parametrize("name", MIXTURES)
