@@ -1,6 +1,6 @@
 """Super-resolution of cardiac cine MR images. Research use only.
 
-The whole of the common use: `cinesr.save(cinesr.upscale(cinesr.load("scan/")), "scan_x4/")`.
+The whole of the common use: `cinesr.save(cinesr.upscale(cinesr.load("scan/")), "scan_x2/")`.
 """
 
 from __future__ import annotations

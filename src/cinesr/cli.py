@@ -169,7 +169,7 @@ def _talk(quiet: bool) -> Callable[[str], None]:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version")
 def main() -> None:
-    """Super-resolution of cardiac cine MR images: x4 from DICOM to DICOM.
+    """Super-resolution of cardiac cine MR images, from DICOM to DICOM.
 
     Research use only. Detail in the result is predicted, not measured.
     """
