@@ -61,8 +61,8 @@ def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(block, "README.md", "exec"), {})
-    result = cinesr.load(tmp_path / "scan_x4")
-    assert result.shape == (2, 1, 160, 192)
+    result = cinesr.load(tmp_path / "scan_x2")
+    assert result.shape == (2, 1, 80, 96)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

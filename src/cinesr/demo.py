@@ -20,6 +20,7 @@ from cinesr.upscaling.upscale import Upscaler, upscale_path, write_record
 
 METHOD = "kspace"
 """What a faster scan of the phantom would measure."""
+SCALE = 4
 
 
 def run_demo(
@@ -42,19 +43,18 @@ def run_demo(
     Raises:
         OutputError: The folder exists or cannot be written.
     """
-    upscaler = Upscaler()
-    scale = upscaler.model.scale
+    upscaler = Upscaler(scale=SCALE)
     with staged_result(output, overwrite=overwrite) as part:
         truth = make_phantom(slices=2, phases=6)
-        low = degrade(truth, method=METHOD, scale=scale).in_memory()
+        low = degrade(truth, method=METHOD, scale=SCALE).in_memory()
         save(truth, part / "truth.nii.gz")
         save(low, part / "low.nii.gz")
-        target = part / f"low_x{scale}.nii.gz"
+        target = part / f"low_x{SCALE}.nii.gz"
         record = upscale_path(part / "low.nii.gz", target, upscaler, progress=progress)
-        results = {"bicubic": _bicubic(low, scale), upscaler.model.name: load(target)}
+        results = {"bicubic": _bicubic(low, SCALE), upscaler.model.name: load(target)}
         scores = {name: _scores(truth, result) for name, result in results.items()}
         # The first record names the folder as it was called while it was written.
-        (part / f"low_x{scale}.run.json").unlink()
+        (part / f"low_x{SCALE}.run.json").unlink()
         rule = IntensityRule.of(truth)
         panels = {"low resolution": low, **results, "truth": truth}
         write_preview(
@@ -64,7 +64,7 @@ def run_demo(
         )
         names = {"input": "low.nii.gz", "output": target.name}
         places = {key: str(output.resolve() / name) for key, name in names.items()}
-        drawn = ["comparison.png", f"low_x{scale}.preview.png"]
+        drawn = ["comparison.png", f"low_x{SCALE}.preview.png"]
         left = {"files": files_within(part), "pictures": drawn}
         write_record(part / RECORD, {**record, **places, **left, "scores": scores})
     pictures = [output / name for name in drawn]

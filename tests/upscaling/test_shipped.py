@@ -32,7 +32,8 @@ FIDELITY = ["fast-x2", "fidelity-x2", "fidelity-x4"]
 MIXTURES = [*FIDELITY, "perceptual-x2", "perceptual-x4"]
 SCANNER = {"noise": 0.008, "keep": (0.88, 0.7), "window": "cosine:0.15"}
 """As a scanner that measures fewer phase encodings than it shows."""
-ROOM_BYTES = 20_000_000
+ROOM_BYTES = 24_000_000
+"""Of nine models."""
 
 
 @cache
