@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
-from cinesr.imaging.dicom_matrix import measured_matrix
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
 from cinesr.imaging.dicom_frames import DicomSource, StoredFrame, read_frames, read_pixels
+from cinesr.imaging.dicom_matrix import measured_matrix
 from cinesr.imaging.dicom_sorting import Stack, geometry_of, sort_frames, times_ms_of
 from cinesr.imaging.dicom_writer import write
 
