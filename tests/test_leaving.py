@@ -55,7 +55,6 @@ class TestScratch:
     def test_a_failed_unzip_leaves_nothing(self, tmp_path: Path, temporary: Path) -> None:
         broken = [
             zipped(tmp_path / "a.zip", one=b"1", two=b"2" * 1000),
-            zipped(tmp_path / "b.zip", a=b"a file", a_b=b"and a folder"),
             zipped(tmp_path / "c.zip", **{"n" * 300: b"a name too long"}),
         ]
         broken[0].write_bytes(broken[0].read_bytes().replace(b"2222", b"3333"))
@@ -171,7 +170,7 @@ class TestSurroundings:
         )
         assert run.returncode == 0, run.stderr
         assert ("the folder that CINESR_MODELS names" in run.stderr) is (line == "models")
-        assert (tmp_path / "a_x4.npy").exists() is line.startswith("upscale")
+        assert (tmp_path / "a_x2.npy").exists() is line.startswith("upscale")
 
     @pytest.mark.parametrize("absolute", [True, False])
     def test_the_folder_one_is_in_was_removed(
@@ -216,6 +215,9 @@ class TestSurroundings:
         assert files.load(tmp_path / "b.npy").shape == (1, 1, 80, 96)
         assert b"Traceback" not in run.stderr
 
+    # The test's own process may have JAX in it, which dislikes what sets the limit.
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_too_little_memory_is_said(self, model: str, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", dicom_cases.expected_frame(0, 0, 4000, 4000))
 

@@ -35,7 +35,7 @@ def test_the_slice_of_a_filled_ventricle_midway_is_shown() -> None:
     ]
     assert middle_slice(slices).name == "3"
     assert mid_ventricular([4.0]) == 0
-    assert mid_ventricular([9.0, 6.0, 7.0, 4.0, 5.0]) == 1
+    assert mid_ventricular([9.0, 6.0, 7.0, 4.0, 5.0]) == 2
     assert middle_slice([a_slice(str(number), heart=False) for number in range(5)]).name == "2"
 
 

@@ -149,12 +149,12 @@ def test_it_learns(finished: TrainingConfig) -> None:
     check = load_slices(people, split.validation, config=finished)
     network = keras.saving.load_model(Path(finished.output) / "model.keras", compile=False)
     gains, scores = [], []
-    for method, low, high in validation_pairs(check, finished):
+    for recipe, low, high in validation_pairs(check, finished):
         output = network.predict_on_batch(low[None, ..., None])[0, ..., 0]
         ours = psnr(high, output, data_range=float(high.max()))
         bicubic = psnr(high, resize_bicubic(low, high.shape), data_range=float(high.max()))
         scores.append(ours)
-        if method == "thesis":
+        if recipe.method == "thesis":
             gains.append(ours - bicubic)
     assert np.mean(scores) == pytest.approx(rows[-1]["psnr"], abs=1e-3)
     assert np.mean(gains) > 0.3
@@ -315,7 +315,12 @@ def test_the_card_says_what_the_model_is(finished: TrainingConfig) -> None:
     assert card["data"]["validation"] == {"people": 1, "slices": 2}
     assert card["data"]["split_sha256"] == split.digest()
     assert len(card["data"]["spacing_mm"]) == 2
-    assert card["degradation"] == {"methods": ["bicubic", "thesis"], "noise": 0.0, "blur": 0.0}
+    assert card["degradation"] == {
+        "methods": ["bicubic", "thesis"],
+        "noise": 0.0,
+        "blur": 0.0,
+        "weights": [],
+    }
     # At scale 2 with 8 channels: 5x5, two of 3x3 in the block and one behind it, tail, bicubic.
     assert card["multiply_adds_per_output_pixel"] == (25 * 8 + 27 * 64 + 9 * 8 * 4 + 25 * 4) / 4
     assert card["loss"]["name"] == "mae"

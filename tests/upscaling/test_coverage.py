@@ -16,7 +16,7 @@ from cinesr.cli import main
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.files import load, save
 from cinesr.imaging.geometry import Geometry
-from cinesr.upscaling.catalogue import DEFAULT_MODELS, Model
+from cinesr.upscaling.catalogue import Model
 from cinesr.upscaling.coverage import not_covered, recorded_result
 from cinesr.upscaling.upscale import Upscaler, upscale_path
 from model_cases import card, write_model
@@ -96,7 +96,7 @@ class TestBlur:
         thesis = model(methods=("thesis",))
         assert not_covered(thesis, cinesr.degrade(picture(), method="thesis", scale=2)) == []
         (found,) = not_covered(thesis, picture())
-        assert found == f"{BLUR}; expect overshoot; use {DEFAULT_MODELS[2]} for scans"
+        assert found == f"{BLUR}; expect overshoot; use fidelity-x2 or fidelity-x4 for scans"
         other = not_covered(thesis, cinesr.degrade(picture(), method="bicubic", scale=2))
         assert [BLUR in found for found in other] == [False, True]
 

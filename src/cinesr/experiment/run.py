@@ -97,8 +97,9 @@ def run_experiment(
         )
     if not (resume or as_is) or not (folder / "summary.json").exists():
         refuse_files_of_others(folder, _WRITTEN)
+    # What cannot be scored is refused before anything is made.
+    experiment = Experiment(config, folder, report)
     with held(folder):
-        experiment = Experiment(config, folder, report)
         if not as_is:
             for run in experiment.runs:
                 experiment.train(run)

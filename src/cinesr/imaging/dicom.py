@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from cinesr.errors import UnfitImageError, UnreadableFileError
 from cinesr.imaging.cine import Cine, LazyFrames
-from cinesr.imaging.dicom_acquisition import measured_matrix
 from cinesr.imaging.dicom_aside import Aside, spaced, without_other_kinds
 from cinesr.imaging.dicom_files import NotAnImageError, is_dicom
 from cinesr.imaging.dicom_frames import (
@@ -27,6 +26,7 @@ from cinesr.imaging.dicom_frames import (
     read_frames,
     read_pixels,
 )
+from cinesr.imaging.dicom_matrix import measured_matrix
 from cinesr.imaging.dicom_sorting import sort_frames
 from cinesr.imaging.dicom_stacks import Stack, geometry_of, holes_in, times_ms_of
 from cinesr.imaging.dicom_writer import write

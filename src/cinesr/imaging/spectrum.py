@@ -19,6 +19,7 @@ from cinesr.imaging.acquisition import SMALLEST_KEEP, Acquisition, MeasuredMatri
 from cinesr.imaging.acquisition_network import Reading, read
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.history import last_step
+from cinesr.imaging.padding import filled
 from cinesr.imaging.spectral_features import features
 
 MOST_FRAMES = 64
@@ -130,7 +131,7 @@ def _sample(cine: Cine) -> list[NDArray[np.float64]]:
     times, slices, rows, columns = cine.shape
     count = min(times * slices, max(LEAST_FRAMES, min(MOST_FRAMES, PIXELS // (rows * columns))))
     places = np.unique(np.round(np.linspace(0, times * slices - 1, count)).astype(int))
-    frames = (cine.frame(place // slices, place % slices) for place in places)
+    frames = (filled(cine.frame(place // slices, place % slices), cine.padding) for place in places)
     return [np.asarray(frame, np.float64) for frame in frames if np.isfinite(frame).all()]
 
 

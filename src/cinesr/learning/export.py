@@ -102,10 +102,11 @@ def _parity(network: keras.Model, path: Path) -> float:
     worst = 0.0
     for size in PARITY_SIZES:
         image = generator.random(size, dtype=np.float32)
-        recipe = random_scanner(generator, scale=model.scale, varied=True)
-        engine = Engine(model, recipe=recipe)
-        batch = image[None, ..., None]
-        inputs = [batch, recipe.described()[None]] if model.is_told else batch
+        inputs: Any = image[None, ..., None]
+        engine = Engine(model)
+        if model.is_told:
+            recipe = random_scanner(generator, scale=model.scale, varied=True)
+            engine, inputs = engine.told(recipe), [inputs, recipe.described()[None]]
         outputs = network(inputs, training=False)
         expected = np.asarray(keras.ops.convert_to_numpy(outputs))[0, ..., 0]
         try:

@@ -63,14 +63,14 @@ def most_bytes_held(graph: openvino.Model) -> int:
     return most
 
 
-def _told(model: Model, recipe: Degradation) -> openvino.Model:
+def _told(model: Model, recipe: Degradation | None) -> openvino.Model:
     """A model's network with what it is told as a constant, all that depends on it computed.
 
     Args:
         model: Which one.
-        recipe: How its inputs were acquired.
+        recipe: How its inputs were acquired; not asked for where the model is not told.
     """
-    if not model.is_told:
+    if not model.is_told or recipe is None:
         return model.graph
     graph = model.graph.clone()
     told = graph.input(TOLD_NAME).get_node()
@@ -139,7 +139,9 @@ class Engine:
         self.threads = int(threads or available_cores())
         self.precision = precision
         self._core = openvino.Core()
-        self._recipe = recipe or Degradation("kspace", model.scale)
+        self._recipe = recipe
+        if self._recipe is None and model.is_told:
+            self._recipe = Degradation("kspace", model.scale)
         self._graph = _told(model, self._recipe)
         self._tile = tile or self._tile_side()
         self._requests: OrderedDict[tuple[int, int], openvino.InferRequest] = OrderedDict()
