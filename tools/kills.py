@@ -40,7 +40,7 @@ scale = 2
 filters = 4
 blocks = 1
 [loss]
-kind = "mae"
+name = "mae"
 [optimisation]
 epochs = 3
 steps_per_epoch = 3
@@ -102,7 +102,9 @@ def prepare(place: Path) -> None:
         phantom = make_phantom(size=48, slices=2, phases=1, seed=seed)
         save(phantom, place / "people" / f"p{seed}.nii.gz")
     (place / "mine.toml").write_text(CONFIG, encoding="utf-8")
-    _run(("train", "mine.toml", "-q"), place)
+    run = _run(("train", "mine.toml", "-q"), place)
+    if run.returncode:
+        raise RuntimeError(f"The network to export could not be trained: {run.stderr}")
     (place / "run").rename(place / "trained")
 
 

@@ -10,6 +10,8 @@ import fuzz_seeds
 import kills
 import pytest
 
+from cinesr.learning.config import read_config
+
 SEED, COUNT = 11, 40
 
 
@@ -57,6 +59,11 @@ def test_faults_are_told_with_their_number() -> None:
     assert fuzz._take(line, found, 4) == 5
     assert found["faults"] == [{"index": 4, "told": "KeyError: 1 at a.py:3"}]
     assert "1 x KeyError: 1 at a.py:3 (cases [4])" in fuzz.markdown([found], 0)
+
+
+def test_the_configuration_of_the_kill_test_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(kills.CONFIG)
+    assert read_config(tmp_path / "mine.toml").network.scale == 2
 
 
 def test_half_an_output_would_be_noticed(tmp_path: Path) -> None:
