@@ -80,13 +80,13 @@ def test_the_models_are_told(page):
 def test_an_output_spacing_and_an_acquisition_may_be_told(page, opened, scans, tmp_path):
     source = opened(scans / "low.nii.gz")
     question = {"series": source["id"], "model": "fidelity-x2", "spacing_out_mm": 1.5}
-    question |= {"acquired": "keep=0.8,0.7,noise=0.02", "denoise": 0.5}
+    question |= {"acquired": "keep=1,window=none,noise=0.002", "denoise": 0.5}
     job = page.finished(page.post("api/jobs", question).json())
     assert job["state"] == "done", job
     (result,) = [each for each in page.state()["series"] if each["id"] == job["result"]]
     assert (result["spacing_mm"]["row"], result["spacing_mm"]["column"]) == (1.5, 1.5)
-    assert "Told: keep 0.80,0.70" in result["derivation"]
-    assert "noise 0.0100 (user, " in result["derivation"]
+    assert "Told: keep 1.00,1.00" in result["derivation"]
+    assert "noise 0.0010 (user, " in result["derivation"]
     path = downloaded(page, result, tmp_path)
     assert load(path).geometry.spacing_mm[:2] == pytest.approx((1.5, 1.5), abs=1e-6)
 
