@@ -152,9 +152,13 @@ def _refuse_specks(cine: Cine, path: Path) -> None:
 def _open_zip(path: Path, spacing_mm: Spacing | None, *, with_results: bool) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm, with_results=with_results)
-    except CinesrError as error:
-        if path.name in error.message:
+        cines = _open_folder(folder, path, spacing_mm, with_results=with_results)
+        for cine in cines:
+            _refuse_specks(cine, path)
+        return cines
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, CinesrError) or path.name in error.message:
             raise
         raise type(error)(f"In {path.name}: {error.message}", hint=error.hint) from error
 
