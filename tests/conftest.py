@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # onnxruntime, an independent check of exported files, would send usage statistics.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# A busy machine takes its time.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 SCD = Path(__file__).parents[1].parent / "shared" / "data" / "scd"
 WEIGHTS = SCD.parents[1] / "weights"

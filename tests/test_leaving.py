@@ -63,6 +63,17 @@ class TestScratch:
                 archive.unpacked(path)
             assert [list(run.glob("[!.]*")) for run in temporary.iterdir()] == [[]]
 
+    def test_an_archive_without_a_scan_leaves_nothing(
+        self, tmp_path: Path, temporary: Path
+    ) -> None:
+        np.save(tmp_path / "speck.npy", np.ones((1, 1), "uint8"))
+        speck = (tmp_path / "speck.npy").read_bytes()
+        for content in (b"only words", speck):
+            zipped(tmp_path / "a.zip", **{"a.npy": content})
+            with pytest.raises(CinesrError, match=r"a\.zip"):
+                files.open_cines(tmp_path / "a.zip")
+            assert [list(run.glob("[!.]*")) for run in temporary.iterdir()] == [[]]
+
     def test_only_their_owner_can_read_unpacked_scans(
         self, tmp_path: Path, temporary: Path
     ) -> None:

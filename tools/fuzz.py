@@ -34,15 +34,22 @@ MOST_SHOWN = 20
 
 
 def attempt(kind: str, place: Path, source: Path) -> str:
-    """What `info` and `upscale` do with a file, but for the network: "read" or "refused"."""
+    """What `info` and `upscale` do with a file, but for the network.
+
+    Returns:
+        "read", "refused", or "unfit" where it was refused after it had been opened.
+    """
     from cinesr.errors import CinesrError
     from cinesr.imaging.cine import Derivation, IntensityRule
     from cinesr.imaging.files import natural_suffix, open_cines, save
 
+    refusal = "refused"
     try:
         if kind == "model":
             return _run_model(source)
-        for cine in open_cines(source):
+        cines = open_cines(source)
+        refusal = "unfit"
+        for cine in cines:
             rule = IntensityRule.of(cine)
             frames = [rule.apply(frame) for _, _, frame in cine.iter_frames()]
             assert len(frames) == cine.shape[0] * cine.shape[1]
@@ -54,7 +61,7 @@ def attempt(kind: str, place: Path, source: Path) -> str:
             save(made, place / "out" / f"made{suffix}", overwrite=True)
             shutil.rmtree(place / "out")
     except CinesrError as error:
-        return "refused" if error.message.strip() else "refused without a word"
+        return refusal if error.message.strip() else "refused without a word"
     return "read"
 
 
@@ -112,11 +119,10 @@ def _one(kind: str, place: Path, index: int, files: list[tuple[str, bytes]]) -> 
     left = sorted(path.name for path in place.iterdir() if path.name not in ("in", "tmp"))
     for run in (place / "tmp").iterdir():
         # An archive that was read lies there until the program ends.
-        left += [path.name for path in run.iterdir() if path.name != ".cinesr" and how != "read"]
-        if how == "read":
-            for path in run.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
+        unpacked = [path for path in run.iterdir() if path.is_dir()]
+        left += ["an unpacked archive" for _ in unpacked if how == "refused"]
+        for path in unpacked:
+            shutil.rmtree(path)
     left += [path.name for path in folder.iterdir() if path.name not in {name for name, _ in files}]
     if left:
         told += f" left behind: {left}"
@@ -210,8 +216,10 @@ def _take(line: dict[str, Any], found: dict[str, Any], current: int) -> int:
         return current
     found["count"] += 1
     found["slowest_s"] = max(found["slowest_s"], line["seconds"])
-    if line["how"] in ("read", "refused"):
-        found[line["how"]] += 1
+    if line["how"] in ("read", "refused", "unfit"):
+        found["read" if line["how"] == "read" else "refused"] += 1
+    elif not line["told"]:
+        line["told"] = line["how"]
     if line["told"]:
         _fault(found, line["end"], line["told"], counted=True)
     return int(line["end"]) + 1

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from cinesr.errors import OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging import nifti
 from cinesr.imaging.cine import Cine, Derivation, IntensityRule, LazyFrames
+from cinesr.imaging.files import load, save
 from cinesr.imaging.geometry import Geometry
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -507,3 +508,19 @@ def test_a_2d_image_keeps_how_thick_its_slice_is(tmp_path):
     header = nib.load(tmp_path / "b.nii").header
     np.testing.assert_allclose(header["pixdim"][1:4], [0.375, 0.275, 8.0])
     np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-5)
+
+
+def test_a_quaternion_that_is_none_is_left_out(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.arange(48, dtype="int16").reshape(8, 6, 1), np.diag([2, 3, 8, 1]))
+    image.header["qform_code"], image.header["sform_code"] = 1, 1
+    image.header["quatern_b"], image.header["quatern_c"] = 1.5, 2.0
+    image.header["vox_offset"] = 352
+    values = image.dataobj.tobytes(order="F")
+    (tmp_path / "a.nii").write_bytes(image.header.binaryblock + bytes(4) + values)
+    cine = load(tmp_path / "a.nii")
+
+    save(cine, tmp_path / "b.nii")
+
+    header = nib.load(tmp_path / "b.nii").header
+    assert (header["qform_code"], header["sform_code"]) == (0, 1)
+    assert load(tmp_path / "b.nii").geometry.is_close(cine.geometry)

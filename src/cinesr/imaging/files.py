@@ -179,8 +179,9 @@ def _open_archive(
     folder = unpacked(path)
     try:
         return _open_folder(folder, path, spacing_mm, axes, with_results=with_results)
-    except CinesrError as error:
-        if path.name in error.message:
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, CinesrError) or path.name in error.message:
             raise
         raise type(error)(f"In {path.name}: {error.message}", hint=error.hint) from error
 

@@ -348,8 +348,12 @@ def _kept_header(cine: Cine) -> Nifti1Header | None:
         header.set_data_dtype(cine.dtype)
     # The quaternion stays as it is: taking it apart again would cost float32 digits.
     if header["qform_code"] > 0:
-        offset = (header.get_qform() @ step)[:3, 3]
-        header["qoffset_x"], header["qoffset_y"], header["qoffset_z"] = offset
+        try:
+            offset = (header.get_qform() @ step)[:3, 3]
+        except ValueError:  # A quaternion that is none; the sform says where the image lies.
+            header["qform_code"] = 0
+        else:
+            header["qoffset_x"], header["qoffset_y"], header["qoffset_z"] = offset
     if header["sform_code"] > 0:
         header.set_sform(header.get_sform() @ step)
     header["pixdim"][1:4] *= np.diag(step)[:3]
