@@ -1,13 +1,16 @@
 """Which files of a folder or an archive are scans, and what is said of the others."""
 
+import errno
 import gzip
 import io
 import json
+import os
 import tarfile
 import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from PIL import Image
 from cinesr.errors import CinesrError, OutputError, UnfitImageError, UnreadableFileError
 from cinesr.imaging import archive, files
 from cinesr.imaging.cine import Cine
+from cinesr.imaging.claims import MARK
 from cinesr.imaging.finding import find_files
 from cinesr.learning.dataset import find_people
 from dicom_cases import classic_frame, expected_frame, save, write_cine_series
@@ -102,6 +106,11 @@ def tarred(folder: Path, path: Path) -> Path:
     return path
 
 
+def unpacked_in(place: Path) -> list[Path]:
+    """Whatever lies in the temporary folder but for the one that the program holds."""
+    return [path for folder in place.iterdir() for path in folder.iterdir() if path.name != MARK]
+
+
 class TestArchives:
     @pytest.mark.parametrize("name", ["scan.tar", "scan.tar.gz", "scan.bin"])
     def test_tar(self, tmp_path, name):
@@ -160,8 +169,7 @@ class TestArchives:
             packed.addfile(tarfile.TarInfo(name), io.BytesIO())
         with pytest.raises(UnreadableFileError, match=r"a\.tar holds .*leads out"):
             files.open_cines(path)
-        left = (tmp_path / "temporary").rglob("*")
-        assert not [path for path in left if path.is_file() and not path.name.startswith(".")]
+        assert not unpacked_in(tmp_path / "temporary")
 
     @pytest.mark.parametrize("kind", ["tar.gz", "dcm.gz"])
     def test_bombs_and_cut_files_are_refused_and_leave_nothing(self, tmp_path, monkeypatch, kind):
@@ -180,14 +188,57 @@ class TestArchives:
         monkeypatch.setattr(archive, "SUSPICIOUS_BYTES", 10**9)
         with pytest.raises(CinesrError, match=rf"a\.{kind} is not a whole"):
             files.open_cines(path)
-        left = (tmp_path / "temporary").rglob("*")
-        assert not [path for path in left if path.is_file() and not path.name.startswith(".")]
+        assert not unpacked_in(tmp_path / "temporary")
 
-    def test_no_room_is_told(self, tmp_path, monkeypatch):
-        path = tarred(write_cine_series(tmp_path / "scan"), tmp_path / "scan.tar")
-        monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: type("", (), {"free": 0}))
-        with pytest.raises(OutputError, match=r"scan\.tar needs .* no room"):
+    def test_links_count_as_what_they_lead_to(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(archive, "MOST_BYTES", 10**6)
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as packed:
+            member = tarfile.TarInfo("file")
+            member.size = 300_000
+            packed.addfile(member, io.BytesIO(bytes(member.size)))
+            for number in range(5):
+                link = tarfile.TarInfo(f"link{number}")
+                link.type, link.linkname = tarfile.LNKTYPE, "file"
+                packed.addfile(link)
+        with pytest.raises(UnreadableFileError, match="would unpack to 4 files"):
             files.open_cines(path)
+        assert not unpacked_in(tmp_path / "temporary")
+
+    @pytest.mark.parametrize("kind", ["tar", "dcm.gz"])
+    @pytest.mark.parametrize("room", [0, 10**6])
+    def test_no_room_is_told(self, tmp_path, monkeypatch, kind, room):
+        path = tmp_path / f"scan.{kind}"
+        big = np.random.default_rng(0).bytes(3 * 10**6)
+        if kind == "tar":
+            with tarfile.open(path, "w") as packed:
+                for name in ("one", "two", "three"):
+                    member = tarfile.TarInfo(name)
+                    member.size = 10**6
+                    packed.addfile(member, io.BytesIO(big[: member.size]))
+        else:
+            path.write_bytes(gzip.compress(bytes(128) + b"DICM" + big))
+        place = tmp_path / "temporary"
+
+        def disk_usage(_: Path) -> SimpleNamespace:
+            written = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+            return SimpleNamespace(free=max(room - written, 0))
+
+        monkeypatch.setattr(archive.shutil, "disk_usage", disk_usage)
+        with pytest.raises(OutputError, match=rf"scan\.{kind} needs .* no room"):
+            files.open_cines(path)
+        assert not unpacked_in(place)
+
+    def test_a_disk_that_fills_up_meanwhile_is_told(self, tmp_path, monkeypatch):
+        path = tarred(write_cine_series(tmp_path / "scan"), tmp_path / "scan.tar")
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(archive, "_poured", full)
+        with pytest.raises(OutputError, match=r"scan\.tar could not be unpacked .* No space left"):
+            files.open_cines(path)
+        assert not unpacked_in(tmp_path / "temporary")
 
     def test_the_name_of_what_comes_of_it(self):
         names = ("a.zip", "a.tar", "a.TAR.GZ", "a.tgz", "a.dcm.gz", "a")

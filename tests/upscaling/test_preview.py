@@ -142,3 +142,14 @@ def test_an_existing_picture_is_kept_where_asked(tmp_path: Path) -> None:
     write_preview(tmp_path / "p.png", panels)
     with pytest.raises(OutputError, match=r"p\.png exists already"):
         write_preview(tmp_path / "p.png", panels, overwrite=False)
+
+
+def test_a_window_can_be_given(tmp_path: Path) -> None:
+    bright = np.full((64, 64), 0.25, np.float32)
+    bright[:8] = 1.0  # Fat near the coils.
+    write_preview(tmp_path / "p.png", [("a", bright)], centre=(0.5, 0.5), window=(0.0, 0.5))
+    with Image.open(tmp_path / "p.png") as picture:
+        shown = np.asarray(picture)
+    middle = shown[CAPTION + PANEL + GAP + PANEL // 2, PANEL // 2]
+    assert middle.tolist() == [128, 128, 128]
+    assert shown[CAPTION + 2, PANEL // 2].tolist() == [255, 255, 255]

@@ -50,6 +50,7 @@ def draw_panels(
     limits: tuple[float, float],
     colours: str = "gray",
     boxes: Sequence[Box] = (),
+    inches: float = PANEL_INCHES,
 ) -> None:
     """Draws pictures side by side on one scale, each pixel as a square.
 
@@ -59,12 +60,13 @@ def draw_panels(
         limits: Values of the first and the last colour.
         colours: Name of a matplotlib colour map. A scale is drawn beside all but grey ones.
         boxes: Parts to mark.
+        inches: Side of a picture.
     """
     from matplotlib.patches import Rectangle
 
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    figure = _figure(columns * PANEL_INCHES, rows * (PANEL_INCHES + 0.3))
+    figure = _figure(columns * inches, rows * (inches + 0.3))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -147,6 +149,25 @@ def draw_training(path: Path, trainings: Mapping[str, Training]) -> None:
         axes.plot(training.steps, training.psnr, label=name, color=colour, marker=".", markersize=4)
     axes.set(xlabel="step", ylabel="validation PSNR (dB)")
     _finish(axes, legend="lower right")
+    _save(figure, path)
+
+
+def draw_gains(path: Path, lines: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Draws gains over the size of the truth's pixels, whole frame and body side by side.
+
+    Args:
+        path: PNG file to write.
+        lines: By name: sizes in mm as "truth_mm", gains in dB as "whole" and "body".
+    """
+    figure = _figure(9.5, 4.2)
+    for axes, region in zip(figure.subplots(1, 2, sharey=True), ("whole", "body"), strict=True):
+        for name, colour in _colours(list(lines)).items():
+            line = lines[name]
+            axes.plot(line["truth_mm"], line[region], label=name, color=colour, marker=".")
+        axes.axhline(0.0, color="#000000", linewidth=0.8)
+        axes.set(xlabel="the truth's pixels (mm)", title=region)
+        axes.set_ylabel("PSNR over bicubic (dB)" if region == "whole" else "")
+        _finish(axes, legend="lower right")
     _save(figure, path)
 
 

@@ -144,7 +144,8 @@ def draw_comparison(
 
     Args:
         folder: For the PNG files.
-        scored: The slice.
+        scored: The slice. Its heart sets the grey scale, where it is known: fat near the coils is
+            several times as bright.
         methods: By name.
     """
     results = {name: upscale(scored.low) for name, upscale in methods.items()}
@@ -152,14 +153,15 @@ def draw_comparison(
     boxes = crop_places(scored)
     where = f"Slice {scored.name} of {scored.person}"
     names = ", ".join(panels)
-    limits = _window(scored.truth)
+    limits = _window(scored.truth[scored.heart] if scored.heart else scored.truth)
     draw_panels(folder / "comparison.png", panels, limits=limits, boxes=boxes)
     pictures = [
         Picture(
             folder / "comparison.png",
             f"The same slice side by side: {names}.",
-            f"{where}: the middle slice of the person in the middle of the order of bicubic's "
-            "PSNR. The boxes are magnified below. Same grey scale in all.",
+            f"{where}: a mid-ventricular slice of the person in the middle of the order of "
+            "bicubic's PSNR. The boxes are magnified below. Same grey scale in all, set by the "
+            f"{'heart' if scored.heart else 'frame'}.",
         )
     ]
     for number, (box, words) in enumerate(

@@ -30,13 +30,13 @@ def write_preview(
     panels: Sequence[Panel],
     *,
     centre: tuple[float, float] | None = None,
+    window: tuple[float, float] | None = None,
     pixel_aspect: float = 1.0,
     overwrite: bool = True,
 ) -> None:
     """Draws panels side by side, and under each the same magnified part of it.
 
-    Pixels are shown as they are, never smoothed. One window serves all panels: from the smallest
-    value to the 99.5th percentile of the first.
+    Pixels are shown as they are, never smoothed. One window serves all panels.
 
     Args:
         path: PNG file to write.
@@ -44,11 +44,13 @@ def write_preview(
             resolution.
         centre: Of the magnified part, as shares of height and width; where the first panel has most
             structure if not given.
+        window: Values that are black and white; the smallest value and the 99.5th percentile of the
+            first panel if not given.
         pixel_aspect: Height of the first panel's pixels over their width.
         overwrite: Replace an existing file.
     """
     first = panels[0][1]
-    low, high = float(first.min()), float(np.percentile(first, 99.5))
+    low, high = window or (float(first.min()), float(np.percentile(first, 99.5)))
     row, column = centre or _busiest(first)
     margin = CROP_SHARE / 2
     row, column = (min(max(share, margin), 1.0 - margin) for share in (row, column))

@@ -92,9 +92,12 @@ def test_the_network_finds_discs_that_it_has_not_seen(results: dict[str, Any]) -
     assert (found["slices"], found["people"]) == (2, 2)
 
 
-def test_low_resolution_costs_and_differences_are_paired(results: dict[str, Any]) -> None:
+def test_what_was_brought_back_is_scored_and_differences_are_paired(
+    results: dict[str, Any],
+) -> None:
     found = results["GE-like"]["dice"]
     assert set(found) >= {"native", "bicubic", "linear", "model", "margin", "margin_over_linear"}
+    assert len({found[who]["mean"] for who in ("native", "bicubic", "linear", "model")}) == 4
     difference = found["model"]["mean"] - found["bicubic"]["mean"]
     assert found["margin"]["mean"] == pytest.approx(difference)
     area = results["GE-like"]["area_error_mm2"]["model"]["mean"]

@@ -10,8 +10,10 @@ from typing import Any
 from cinesr.errors import UnfitImageError
 from cinesr.experiment.benchmark.bench import Bench, people_of
 from cinesr.experiment.benchmark.candidates import Candidate, candidates_of
+from cinesr.experiment.benchmark.example import draw_examples
 from cinesr.experiment.benchmark.native import draw_native
 from cinesr.experiment.benchmark.run import PARTS, run_benchmark
+from cinesr.experiment.benchmark.sizes import draw_sizes
 from cinesr.experiment.benchmark.tables import around_tables, public_check, write_tables
 
 
@@ -75,6 +77,10 @@ def run_command(
     )
     if stamp:
         _stamp(models, files)
+    if pictures and "scanner" in chosen:
+        draw_examples(models, bench, rows, pictures)
+    if pictures and "sizes" in chosen:
+        draw_sizes(files, pictures / "sizes.png")
     if pictures and "native" in chosen:
         talk("Drawing native slices")
         draw_native(models, bench, people_of(data, bench.split)[:people], pictures / "native")

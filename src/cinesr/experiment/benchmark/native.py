@@ -26,6 +26,7 @@ FINER_CENTRE = (133, 147)
 are measured, found by eye on the animal's scan: it has no masks."""
 FINER_SLICES = range(7, 12)
 FINER_PHASES = 4
+PANEL_INCHES = 4.0
 POOL_LEVEL = 0.65
 """Blood is what is brighter than this share of the brightness at the centre."""
 FEWEST_RAYS = 8
@@ -132,6 +133,6 @@ def draw_native(
             result = prepare_of(each, bench)(every, None)(image)
             panels[f"{each.name} x{SCALE}"] = result[rows, columns]
         path = folder / f"{person}.png"
-        draw_panels(path, panels, limits=(low, high))
+        draw_panels(path, panels, limits=(low, high), inches=PANEL_INCHES)
         paths.append(path)
     return paths

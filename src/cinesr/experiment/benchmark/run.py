@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cinesr.errors import UnfitImageError
-from cinesr.experiment.benchmark import native, parts, segmentation, segmenter
+from cinesr.experiment.benchmark import native, parts, segmentation, segmenter, sizes
 from cinesr.experiment.benchmark.bench import FINER, Bench, people_of
 from cinesr.experiment.benchmark.candidates import BICUBIC, LINEAR, NATIVE, Candidate
 from cinesr.experiment.benchmark.parts import Part, Row
@@ -56,6 +56,7 @@ PARTS = {
     "segmentation": PartOf(
         segmentation.segmentation, (NATIVE, BICUBIC, LINEAR), prepare=segmenter.segmenter
     ),
+    "sizes": PartOf(sizes.sizes, finer=True),
     "native": PartOf(native.native, scales=(native.SCALE,), finer=True),
 }
 VERSION = 1
