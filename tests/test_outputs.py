@@ -1,6 +1,9 @@
 """Nothing of a user's is lost: what a command may replace, and what it takes for its input."""
 
+import errno
+import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import dicom_cases
 from cinesr.cli import main
+from cinesr.imaging import finding
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.files import open_cines, save
 from cinesr.imaging.geometry import Geometry
@@ -147,6 +151,20 @@ class TestStrangers:
         assert record["pictures"] == ["preview.png"]
 
 
+def test_an_input_that_cannot_be_searched_is_told_in_words(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "scan")
+
+    for folder in ("scan", "out"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(finding.os, "walk", refuse)
+    result = cli("upscale", tmp_path / "scan", "-o", tmp_path / "out", "--model", model)
+    assert result.exit_code == 3
+    assert "scan could not be read: Permission denied" in result.stderr
+
+
 class TestResultsAmongInputs:
     @pytest.mark.parametrize("name", ["a.npy", "a.nii.gz", "a.png", "a.tif", "dicom"])
     def test_an_output_within_its_input_is_no_input(
@@ -175,6 +193,15 @@ class TestResultsAmongInputs:
         (cine,) = open_cines(tmp_path / "in")
         assert cine.name == "a.npy"
         assert cine.notes == ("1 earlier results of cinesr left aside: a_x4.npy",)
+
+    def test_a_result_beside_packed_dicom_is_no_input(self, model: str, tmp_path: Path) -> None:
+        scan = dicom_cases.write_cine_series(tmp_path / "scan", slices=1, phases=2)
+        for file in list(scan.iterdir()):
+            (scan / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+            file.unlink()
+        assert cli("upscale", scan, "-o", scan / "out", "--model", model).exit_code == 0
+        (cine,) = open_cines(scan)
+        assert cine.shape == (2, 1, *dicom_cases.expected_frame(0, 0).shape)
 
     @pytest.mark.parametrize("name", ["low", "low.nii.gz"])
     def test_a_twin_within_its_input_is_no_input(self, tmp_path: Path, name: str) -> None:

@@ -151,15 +151,16 @@ def _unpack_tar(path: Path, folder: Path) -> None:
             _refuse_to_lead_out(path, member.name)
             if not (member.isfile() or member.islnk() or member.issym()):
                 continue
-            size, count = size + member.size, count + 1
-            _refuse_trap(path, size, packed, count)
-            _refuse_without_room(path, folder, member.size)
+            count += 1
+            _refuse_trap(path, size + member.size, packed, count)
+            _refuse_without_room(path, folder, size + member.size, written=size)
             content = _content(archive, member)
             if content is not None:
                 target = _room_for(folder, member.name) / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with content, target.open("wb") as file:
-                    shutil.copyfileobj(content, file, _BLOCK)
+                with content:
+                    # A link has no size of its own, and is unpacked as what it leads to.
+                    size = _poured(content, target, of=path, size=size, files=count)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
@@ -172,10 +173,33 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | N
 
 def _unpack_gzip(path: Path, folder: Path) -> None:
     name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
-    with gzip.open(path) as packed, (folder / name).open("wb") as file:
-        while block := packed.read(_BLOCK):
+    with gzip.open(path) as packed:
+        _poured(packed, folder / name, of=path, size=0, files=1)
+
+
+def _poured(
+    content: IO[bytes] | gzip.GzipFile, target: Path, *, of: Path, size: int, files: int
+) -> int:
+    """Writes content as it comes, which is refused once it is too much.
+
+    Args:
+        content: Of a member.
+        target: Of the new file.
+        of: The archive.
+        size: Of what was unpacked before.
+        files: How many there are with this one.
+
+    Returns:
+        The size of all that is unpacked by now.
+    """
+    packed = of.stat().st_size
+    with target.open("wb") as file:
+        while block := content.read(_BLOCK):
+            size += len(block)
+            _refuse_trap(of, size, packed, files)
+            _refuse_without_room(of, target.parent, size, written=size - len(block))
             file.write(block)
-            _refuse_trap(path, file.tell(), path.stat().st_size, 1)
+    return size
 
 
 def _room_for(folder: Path, name: str) -> Path:
@@ -208,8 +232,8 @@ def _refuse_to_lead_out(path: Path, name: str) -> None:
         )
 
 
-def _refuse_without_room(path: Path, folder: Path, size: int) -> None:
-    if size > shutil.disk_usage(folder).free:
+def _refuse_without_room(path: Path, folder: Path, size: int, *, written: int = 0) -> None:
+    if size - written > shutil.disk_usage(folder).free:
         raise OutputError(
             f"{path.name} needs {size / 2**30:.1f} GiB in {tempfile.gettempdir()}, where there is "
             "no room.",

@@ -208,8 +208,9 @@ def _open_folder(
     *,
     with_results: bool,
 ) -> list[Cine]:
-    files, results, may_be_mixed = _sorted_out(_files_in(folder), with_results=with_results)
-    links = find_files(folder).broken_links
+    found = find_files(folder)
+    files, results, may_be_mixed = _sorted_out(found.files, with_results=with_results)
+    links = found.broken_links
     dicoms = [file for file in files if _is_dicom(file)]
     packed = [file for file in files if file not in dicoms and is_packed_dicom(file)]
     dicoms += [unpacked(file) / file.name.removesuffix(".gz") for file in packed]
@@ -284,7 +285,7 @@ def _sorted_out(files: list[Path], *, with_results: bool) -> tuple[list[Path], l
     originals = [file for file in files if file not in images]
     if with_results or not results:
         return files, [], not with_results
-    if any(_reader(file, None) or _is_dicom(file) for file in originals):
+    if any(map(_is_image, originals)):
         return originals, results, True
     return files, [], False
 
@@ -300,11 +301,6 @@ def _originals(cines: list[Cine]) -> tuple[list[Cine], list[str]]:
 def _named(names: list[str]) -> str:
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, in order of name, without what systems leave behind."""
-    return find_files(folder).files
 
 
 def _reader(path: Path, axes: str | None) -> Callable[[Path, Spacing | None], list[Cine]] | None:
@@ -327,7 +323,11 @@ def _reader(path: Path, axes: str | None) -> Callable[[Path, Spacing | None], li
 
 def may_be_scan(path: Path) -> bool:
     """Whether a file begins as an image or an archive does."""
-    return _reader(path, None) is not None or _is_dicom(path) or is_archive(path)
+    return _is_image(path) or is_archive(path)
+
+
+def _is_image(path: Path) -> bool:
+    return _reader(path, None) is not None or _is_dicom(path) or is_packed_dicom(path)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -424,7 +424,10 @@ def _refuse_foreign(output: Path) -> None:
 
 
 def _refuse_to_swallow(source: Path, output: Path) -> None:
-    files = _files_in(source) if source.is_dir() else []
+    try:
+        files = find_files(source).files if source.is_dir() else []
+    except OSError:  # Told by who opens it.
+        files = []
     held = [path for path in (source, *files) if path.resolve().is_relative_to(output)]
     if held and not output.is_relative_to(source.resolve()):
         raise OutputError(

@@ -23,9 +23,10 @@ from cinesr.errors import (
 )
 from cinesr.imaging.archive import stem_of
 from cinesr.imaging.cine import IntensityRule
-from cinesr.imaging.files import RECORD, may_be_scan, open_cines, staged, suffix_of
+from cinesr.imaging.files import may_be_scan, open_cines, staged, suffix_of
 from cinesr.imaging.label_maps import labels_of
 from cinesr.imaging.padding import filled
+from cinesr.imaging.records import PREVIEW, RECORD, companions, read_record
 from cinesr.learning.config import DataConfig, TrainingConfig
 
 Image = NDArray[np.float32]
@@ -132,18 +133,13 @@ def _is_of_a_person(path: Path) -> bool:
 
 def _was_left_by_cinesr(path: Path) -> bool:
     """Whether it is a result, or the preview of one, by the record of the run."""
-    name = path.name.removesuffix(".preview.png")
-    stem = name[: len(name) - len(suffix_of(name))]
-    record = path.with_name(f"{stem}.{RECORD}")
     if path.is_dir():
         record = path / RECORD
-    elif path.name == "preview.png":
+    elif path.name == PREVIEW:
         record = path.with_name(RECORD)
-    try:
-        run = json.loads(record.read_text(encoding="utf-8"))
-        return str(run["tool"]).startswith("cinesr ")
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    else:
+        record, _ = companions(path.with_name(path.name.removesuffix(f".{PREVIEW}")))
+    return read_record(record) is not None
 
 
 def _person(path: Path) -> str:
