@@ -178,7 +178,8 @@ def _open_archive(
 ) -> list[Cine]:
     folder = unpacked(path)
     try:
-        return _open_folder(folder, path, spacing_mm, axes, with_results=with_results)
+        cines = _open_folder(folder, path, spacing_mm, axes, with_results=with_results)
+        return _without_specks(cines, path)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if not isinstance(error, CinesrError) or path.name in error.message:
