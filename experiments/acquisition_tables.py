@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from acquisition_reader import DATA, METHODS, Example, example, taper_width
 from numpy.typing import NDArray
-from score_tables import END, START, around_tables, table
 
 from cinesr.degradation import Degradation, random_scanner
+from cinesr.experiment.benchmark.tables import END, START, around_tables, table
 from cinesr.imaging.acquisition import Acquisition
 from cinesr.imaging.files import load
 from cinesr.imaging.spectral_features import intensity_range

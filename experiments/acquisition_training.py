@@ -110,9 +110,10 @@ def train(examples: Arrays, validation: Arrays, path: Path, *, seed: int, epochs
     network = Reader(x.shape[-1])
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     step, steps, started = 0, epochs * math.ceil(len(x) / BATCH), time.time()
+    warm_up = max(1, min(200, steps // 10))
     for epoch in range(epochs):
         for chosen in torch.randperm(len(x)).split(BATCH):
-            share = min(1.0, step / 200) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            share = min(1.0, step / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
             optimizer.param_groups[0]["lr"] = RATE * share
             batch = x[chosen]
             found = losses(network(batch + JITTER * torch.randn_like(batch)), labels[chosen])

@@ -32,6 +32,23 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return acquisition_reader
 
 
+def test_the_tables_can_be_made(reader: ModuleType) -> None:
+    import acquisition_tables
+
+    true = reader.Example(pictures(2), reader.Degradation("scanner", noise=0.01))
+    found = acquisition_tables.acquisition_of_pictures(true.pictures)
+    rows = np.array([acquisition_tables._compared(true, found)])
+    assert rows.shape == (1, 6)
+    assert rows[0, 3:5] == pytest.approx([1.0, 0.0])
+    errors = {(name, scale): rows for name in acquisition_tables.COUNTS for scale in (2, 4)}
+    text = acquisition_tables._error_table(errors)
+    assert text.count("\n") == 1 + len(acquisition_tables.COUNTS) + 1
+    assert "| one slice |" in text
+    before, after = acquisition_tables.around_tables(reader.PAGE)
+    assert before.startswith("# How a series was acquired")
+    assert isinstance(after, str)
+
+
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     generator = np.random.default_rng(seed)
     return [generator.uniform(0, 1, (48, 40)) for _ in range(count)]
@@ -58,13 +75,13 @@ def test_training_learns_and_writes_what_the_package_reads(
 ) -> None:
     generator = np.random.default_rng(0)
     size = np.asarray(features(pictures(1))).shape[-1]
-    labels = np.zeros((256, 6))
-    labels[:, :2] = generator.uniform(0.5, 1, (256, 2))
-    labels[:, 2:4] = generator.uniform(0, 1, (256, 2)) * (1, 0.02)
-    rows = generator.normal(0, 1, (256, 2, size))
+    labels = np.zeros((128, 6))
+    labels[:, :2] = generator.uniform(0.5, 1, (128, 2))
+    labels[:, 2:4] = generator.uniform(0, 1, (128, 2)) * (1, 0.02)
+    rows = generator.normal(0, 1, (128, 2, size))
     rows[:, 0, 300], rows[:, 1, 300] = labels[:, 0], labels[:, 1]
     path = tmp_path / "reader.npz"
-    training.train((rows, labels), (rows, labels), path, seed=0, epochs=120)
+    training.train((rows, labels), (rows, labels), path, seed=0, epochs=100)
     with np.load(path) as stored:
         numbers = {name: stored[name].astype(np.float32) for name in stored.files}
     monkeypatch.setattr(acquisition_network, "_numbers", lambda: numbers)
