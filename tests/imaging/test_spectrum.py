@@ -15,6 +15,7 @@ from cinesr.errors import UnreadableFileError
 from cinesr.imaging.acquisition import MeasuredMatrix
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.geometry import Geometry
+from cinesr.imaging.padding import Padding
 from cinesr.imaging.phantom import make_phantom
 from cinesr.imaging.spectrum import MOST_FRAMES, acquisition_of_pictures, read_acquisition
 
@@ -170,6 +171,22 @@ def test_frames_that_cannot_be_used_are_not() -> None:
     found = read_acquisition(lazy)
     assert found.source == "nothing"
     assert "a.dcm: the pixels" in found.notes[0]
+
+
+def test_padding_is_no_picture() -> None:
+    """A mask around the picture that is stored far below it is read as one that is dark."""
+    pictures = acquired(phantoms(), keep=(0.7, 0.85), window="cosine:0.3", noise=0.01)
+    row, column = np.mgrid[-1:1:128j, -1:1:128j]
+    outside = np.hypot(row, column) > 1.05
+    padded = cine_of([np.where(outside, -2000, each) for each in pictures])
+    plain = read_acquisition(cine_of(pictures)).acquisition
+    told = read_acquisition(replace(padded, padding=Padding(-2000, -2000))).acquisition
+    assert np.abs(np.array(told.keep) - plain.keep).max() < 0.08
+    assert told.noise == pytest.approx(plain.noise, abs=0.004)
+    dark = [np.where(outside, each[~outside].min(), each) for each in pictures]
+    assert told == acquisition_of_pictures(dark).acquisition
+    not_told = read_acquisition(padded).acquisition
+    assert not_told.noise < 0.2 * plain.noise  # Of a range that is none.
 
 
 class TestHeader:

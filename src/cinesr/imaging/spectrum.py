@@ -19,7 +19,6 @@ from cinesr.imaging.acquisition import SMALLEST_KEEP, Acquisition, MeasuredMatri
 from cinesr.imaging.acquisition_network import Reading, read
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.history import last_step
-from cinesr.imaging.padding import filled
 from cinesr.imaging.spectral_features import features
 
 MOST_FRAMES = 64
@@ -131,8 +130,20 @@ def _sample(cine: Cine) -> list[NDArray[np.float64]]:
     times, slices, rows, columns = cine.shape
     count = min(times * slices, max(LEAST_FRAMES, min(MOST_FRAMES, PIXELS // (rows * columns))))
     places = np.unique(np.round(np.linspace(0, times * slices - 1, count)).astype(int))
-    frames = (filled(cine.frame(place // slices, place % slices), cine.padding) for place in places)
-    return [np.asarray(frame, np.float64) for frame in frames if np.isfinite(frame).all()]
+    frames = (_without_padding(cine, cine.frame(each // slices, each % slices)) for each in places)
+    return [frame for frame in frames if np.isfinite(frame).all()]
+
+
+def _without_padding(cine: Cine, frame: NDArray[Any]) -> NDArray[np.float64]:
+    """A frame whose padding is as dark as its darkest pixel: as masks are that no header names.
+
+    Filled up with its neighbours it would draw lines, which a spectrum shows.
+    """
+    values = np.asarray(frame, np.float64)
+    if cine.padding is None:
+        return values
+    mask = cine.padding.mask(frame)
+    return values if mask.all() else np.where(mask, values[~mask].min(), values)
 
 
 def _kept_by_header(
