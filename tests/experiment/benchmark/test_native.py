@@ -72,3 +72,5 @@ def test_a_pool_is_what_is_bright_around_a_pixel() -> None:
     found = pool_around(picture, (35, 35))
     assert np.array_equal(found & ~corners, expected & ~corners)
     assert not found[:, 42:].any()
+    # A pixel of what is darker has no pool around it.
+    assert not pool_around(picture, (29, 29)).any()
