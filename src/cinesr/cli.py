@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +292,8 @@ def upscale(
     runs: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     talk = _talk(quiet)
-    scales = [scale_for(source, upscaler, spacing_mm=spacing, axes=axes) for source in inputs]
-    targets = output_paths(inputs, output, scales)
+    scale_of = partial(scale_for, upscaler=upscaler, spacing_mm=spacing, axes=axes)
+    targets = output_paths(inputs, output, scale_of)
     for source, target in zip(inputs, targets, strict=True):
         try:
             for other in inputs:

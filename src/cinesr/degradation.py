@@ -306,7 +306,7 @@ class Degradation:
         """
         sigma = self.noise * range_
         if self.method == "scanner":
-            low = replace(self, keep=(1.0, 1.0), window="none", shape="rectangular").apply(image)
+            low = Degradation("kspace", self.scale).apply(image)
             return measured(low, self.acquisition, sigma=sigma, generator=generator)
         low = self.apply(image)
         return add_rician_noise(low, sigma=sigma, generator=generator) if sigma else low

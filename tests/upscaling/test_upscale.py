@@ -519,20 +519,20 @@ def test_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert default_output(tmp_path / "b.NII.GZ", 2).name == "b_x2.nii.gz"
     assert default_output(tmp_path / "b.zip", 2).name == "b_x2"
     assert default_output(tmp_path / "IM_1", 2).name == "IM_1_x2"
-    assert output_paths([one], out, [4]) == [out]
-    assert output_paths([one, two], None, [4, 4]) == [
+    assert output_paths([one], out, lambda _: pytest.fail("opened for nothing")) == [out]
+    assert output_paths([one, two], None, lambda _: 4) == [
         tmp_path / "p1" / "scan_x4",
         tmp_path / "p2" / "scan_x4",
     ]
-    assert output_paths([one, other], out, [4, 4]) == [out / "scan_x4", out / "p3_x4"]
-    assert output_paths([one, two, other], out, [4, 4, 4]) == [
+    assert output_paths([one, other], out, lambda _: 4) == [out / "scan_x4", out / "p3_x4"]
+    assert output_paths([one, two, other], out, lambda _: 4) == [
         out / "p1" / "scan_x4",
         out / "p2" / "scan_x4",
         out / "p3_x4",
     ]
     monkeypatch.chdir(tmp_path / "p1")
     relative = [Path("scan"), Path("../p2/scan")]
-    assert output_paths(relative, Path("out"), [4, 4]) == [
+    assert output_paths(relative, Path("out"), lambda _: 4) == [
         Path("out/p1/scan_x4"),
         Path("out/p2/scan_x4"),
     ]

@@ -74,12 +74,14 @@ class CropStream:
         """
         generator = np.random.default_rng([self._config.seed, step])
         crops = [self._crop(generator) for _ in range(self._config.optimisation.batch_size)]
-        low, high, told = (np.stack(side) for side in zip(*crops, strict=True))
-        images = low[..., None]
-        return (images, told) if self._config.network.told else images, high[..., None]
+        lows, highs, recipes = zip(*crops, strict=True)
+        low, high = (np.stack(side)[..., None] for side in (lows, highs))
+        if not self._config.network.told:
+            return low, high
+        return (low, np.stack([recipe.described() for recipe in recipes])), high
 
-    def _crop(self, generator: np.random.Generator) -> tuple[Image, Image, Image]:
-        """Low resolution, high resolution, and what describes how one was made from the other."""
+    def _crop(self, generator: np.random.Generator) -> tuple[Image, Image, Degradation]:
+        """Low resolution, high resolution, and how one was made from the other."""
         scale, size = self._config.network.scale, self._config.optimisation.crop
         image = self._picture(generator)
         recipe = self._recipe(generator)
@@ -108,7 +110,7 @@ class CropStream:
         low, high = (np.rot90(side, turns) for side in (low, high))
         if flip:
             low, high = low[:, ::-1], high[:, ::-1]
-        return low, high, (recipe.turned() if turns % 2 else recipe).described()
+        return low, high, recipe.turned() if turns % 2 else recipe
 
     def _recipe(self, generator: np.random.Generator) -> Degradation:
         plan, scale = self._config.degradation, self._config.network.scale

@@ -41,8 +41,8 @@ from cinesr.learning.rewriting import (
     stride_wide,
     wide_phase,
 )
+from cinesr.upscaling.catalogue import INPUT_NAME, TOLD_NAME
 
-LOW, TOLD = "low", "told"
 OPSET = 17
 IR_VERSION = 8
 BLOCK = 4
@@ -104,9 +104,9 @@ class Graph:
         }
         for layer in network.layers:
             if isinstance(layer, keras.layers.InputLayer):
-                name = LOW if len(layer.output.shape) == 4 else TOLD
+                name = INPUT_NAME if len(layer.output.shape) == 4 else TOLD_NAME
                 self._tensors[id(layer.output)] = _Tensor(name, 1, 0.0)
-                if name == TOLD:
+                if name == TOLD_NAME:
                     self._numbers_told = int(layer.output.shape[1])
             elif id(layer) not in self._folded:
                 if type(layer) not in writers:
@@ -127,8 +127,8 @@ class Graph:
         low, told, high = (
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
             for name, shape in (
-                (LOW, ["batch", 1, "row", "column"]),
-                (TOLD, [1, self._numbers_told]),
+                (INPUT_NAME, ["batch", 1, "row", "column"]),
+                (TOLD_NAME, [1, self._numbers_told]),
                 ("high", ["batch", 1, "high_row", "high_column"]),
             )
         )

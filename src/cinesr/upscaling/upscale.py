@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,10 @@ class Upscaler:
         if not self.follows_scan:
             return self
         scale = default_scale(*cines)
+        if scale == self.model.scale:
+            same = copy(self)
+            same.follows_scan = False
+            return same
         return Upscaler(
             scale=scale,
             telling=self.telling,
@@ -456,20 +461,22 @@ def scale_for(
         return upscaler.model.scale
 
 
-def output_paths(sources: Sequence[Path], output: Path | None, scales: Sequence[int]) -> list[Path]:
+def output_paths(
+    sources: Sequence[Path], output: Path | None, scale_of: Callable[[Path], int]
+) -> list[Path]:
     """Where the result of each input goes.
 
     Args:
         sources: The inputs.
         output: As the user named it: for one input the result itself, for several a folder for all
             of them; beside each input where not given.
-        scales: By which each is upscaled.
+        scale_of: By which an input is upscaled. Not asked where no name depends on it.
     """
-    beside = [default_output(*pair) for pair in zip(sources, scales, strict=True)]
+    if output is not None and len(sources) == 1:
+        return [output]
+    beside = [default_output(source, scale_of(source)) for source in sources]
     if output is None:
         return beside
-    if len(beside) == 1:
-        return [output]
     if len({path.name for path in beside}) == len(beside):
         return [output / path.name for path in beside]
     # The scans of several people often share a name: their folders tell them apart.
