@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from cinesr.imaging.spectral_features import SMALLEST_SIZE, features, intensity_
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 METHODS = ("scanner", "thesis", "johnson", "bicubic")
+PAPERS = ("thesis", "johnson", "bicubic", "kspace")
 WEIGHTS = Path(cinesr.imaging.__file__).parent / "acquisition_reader.npz"
 PAGE = Path(__file__).parents[1] / "docs" / "acquisition.md"
 PART = 250
@@ -54,13 +55,12 @@ class Example:
     def label(self) -> list[float]:
         """keep (row, column), taper, noise as a share of the pictures' range, ellipse, method.
 
-        NaN for what is not known of a scan that is taken as the scanner gave it.
+        NaN for the ellipse of a scan that is taken as the scanner gave it.
         """
-        method = METHODS.index(self.recipe.method)
-        if self.is_native:
-            return [*self.recipe.keep, math.nan, math.nan, math.nan, method]
+        # `kspace` is a scanner that kept everything without a window.
+        method = METHODS.index(self.recipe.method) if self.recipe.method in METHODS else 0
         noise = self.recipe.noise / intensity_range(self.pictures)
-        ellipse = float(self.recipe.shape == "elliptical")
+        ellipse = math.nan if self.is_native else float(self.recipe.shape == "elliptical")
         return [*self.recipe.keep, taper_width(self.recipe.acquisition), noise, ellipse, method]
 
 
@@ -96,6 +96,10 @@ def _pig() -> list[Picture]:
 
 NATIVE = ("pig/short-axis", "scd/dicom/SC-HF-I-02", "scd/dicom/SC-HF-I-04")
 """Scans of train people whose header says what was kept."""
+STILL = 32
+"""Pixels per side of the places in which the noise of a cine is looked at."""
+STILLEST = 0.03
+"""The share of places that move least."""
 
 
 @cache
@@ -105,13 +109,57 @@ def _native(name: str) -> Cine:
     return load(DATA / name)
 
 
+@cache
+def noise_of_phases(name: str) -> tuple[NDArray[np.float64], float]:
+    """Where the window of k-space falls to half along each axis, and the noise before it.
+
+    Both are seen in what neighbouring phases differ by where nothing moves: white noise that went
+    through the window. Where its power has fallen to a quarter, the window has fallen to half.
+
+    Returns:
+        (2,) shares of the highest frequencies of rows and columns, and the standard deviation as a
+        share of the pictures' range.
+    """
+    cine = _native(name)
+    frames = np.asarray(cine.frames[:8, ::2], np.float64)
+    taper = np.hanning(STILL)[:, None] * np.hanning(STILL)[None, :]
+    taper /= np.sqrt(np.sum(taper**2))
+    # Of two phases' difference the variance is twice that of one.
+    changes = np.diff(frames, axis=0) / np.sqrt(2)
+    powers, spreads = [], []
+    for place in range(frames.shape[1]):
+        for row in range(0, frames.shape[2] - STILL + 1, STILL // 2):
+            for column in range(0, frames.shape[3] - STILL + 1, STILL // 2):
+                here = np.s_[:, place, row : row + STILL, column : column + STILL]
+                change = changes[here] - changes[here].mean(axis=(1, 2), keepdims=True)
+                spread = float(np.sqrt(np.mean(change**2)))
+                if frames[here].mean(axis=0).min() > 2 * spread:  # Else a magnitude is no sum.
+                    powers.append((np.abs(np.fft.fft2(change * taper)) ** 2).mean(axis=0))
+                    spreads.append(spread)
+    stillest = np.argsort(spreads)[: max(4, round(STILLEST * len(spreads)))]
+    half = STILL // 2
+    power = np.mean([powers[index] for index in stillest], axis=0)[: half + 1, : half + 1]
+    power = np.maximum(power - 1 / 12, 0)  # Rounding to whole numbers.
+    falls = []
+    for profile in (power[:, 1:5].mean(axis=1), power[1:5].mean(axis=0)):
+        plateau = profile[3:6].mean()
+        falls.append(
+            np.interp(-0.25, -np.minimum.accumulate(profile / plateau), np.arange(half + 1))
+        )
+    level = float(np.sqrt(power[3:6, 3:6].mean()))
+    return np.array(falls) / half, level / intensity_range(
+        list(frames.reshape(-1, *cine.shape[2:]))
+    )
+
+
 def native(generator: np.random.Generator) -> Example:
     """Frames as a scanner gave them, or with the outer part of their k-space cut off.
 
     Then what was kept is a larger share, and the object reaches further; the header's meaning is
-    the likeliest.
+    the likeliest. Taper and noise are those of `noise_of_phases`.
     """
-    cine = _native(NATIVE[generator.integers(len(NATIVE))])
+    name = NATIVE[generator.integers(len(NATIVE))]
+    cine = _native(name)
     count = 1 if generator.random() < 0.3 else round(2 ** generator.uniform(1, 4.2))
     places = [tuple(generator.integers(cine.shape[:2])) for _ in range(count)]
     sizes = cine.shape[2:]
@@ -123,10 +171,21 @@ def native(generator: np.random.Generator) -> Example:
     matrix = cine.measured
     lines = (matrix.phase, matrix.frequency)[:: 1 - 2 * matrix.phase_axis]
     keep = tuple(min(1.0, count / size) for count, size in zip(lines, sizes, strict=True))
+    halves, noise = noise_of_phases(name)
+    left = np.array(sizes) / cine.shape[2:]
+    taper = float(np.mean(np.clip(2 * (1 - halves / left / keep), 0, 1)))
     pictures = [_cropped_kspace(cine.frame(*place), sizes) for place in places]
     if generator.random() < 0.5:
         pictures, keep = [picture.T for picture in pictures], keep[::-1]
-    return Example(pictures, Degradation("scanner", keep=keep), is_native=True)
+    if generator.random() < 0.5:  # As such scans are handed on.
+        top = max(picture.max() for picture in pictures)
+        pictures = [np.rint(picture * (255 / top)) for picture in pictures]
+    range_ = np.float32(intensity_range(pictures))
+    pictures = [picture / range_ for picture in pictures]
+    noise *= float(np.sqrt(left.prod()))
+    window = f"cosine:{taper:.4f}" if taper else "none"
+    how = Degradation("scanner", noise=noise, keep=keep, window=window)
+    return Example(pictures, how, is_native=True)
 
 
 def _cropped_kspace(frame: NDArray[Any], sizes: tuple[int, ...]) -> Picture:
@@ -166,6 +225,8 @@ def example(
     scale = scale or (2 if generator.random() < 0.6 else 4)
     how = (recipe or random_recipe)(generator, scale)
     by = generator.uniform(1.0, 2.5)
+    if how.method in PAPERS and generator.random() < 0.5:
+        by = 1.0  # Such recipes are tried on slices as they are.
     spoil = None if clean or generator.random() < 0.65 else _random_spoiling(generator)
     truths = [_shrunk(everyone[name][index], by, scale) for index in order]
     if not clean and generator.random() < 0.2:  # Thick slices and motion: no edge is sharp.
@@ -185,12 +246,13 @@ def example(
 
 
 def random_recipe(generator: np.random.Generator, scale: int) -> Degradation:
-    """Half as models are compared, the rest with other windows or from a paper."""
+    """Two fifths as models are compared, the rest with other windows or from a paper."""
     kind = generator.random()
-    if kind < 0.88:
-        return random_scanner(generator, scale=scale, varied=kind >= 0.5)
+    if kind < 0.7:
+        how = random_scanner(generator, scale=scale, varied=kind >= 0.4)
+        return replace(how, window="hamming") if kind >= 0.64 else how
     noise = generator.uniform(0, 0.025) if generator.random() < 0.5 else 0.0
-    return Degradation(METHODS[generator.integers(1, 4)], scale, noise)
+    return Degradation(PAPERS[generator.integers(len(PAPERS))], scale, noise)
 
 
 def _shrunk(image: Picture, by: float, scale: int) -> Picture:

@@ -78,6 +78,27 @@ def test_the_same_rays_serve_a_picture_of_other_pixels() -> None:
     assert found.width_mm == pytest.approx(2.563 * 0.8, rel=0.02)
 
 
+def test_narrow_borders_are_those_of_the_picture_that_chose_the_rays() -> None:
+    columns = (np.arange(round(FIELD_MM / 0.5)) + 0.5) * 0.5
+
+    def halves(left_mm: float, right_mm: float) -> np.ndarray:
+        return np.where(columns < 41.1, disc(0.5, left_mm), disc(0.5, right_mm))
+
+    # 2.3 mm is narrow, 3.8 mm is not; the second picture has them the other way round.
+    rays = usable_rays(halves(0.9, 1.5), distance(0.5) < 0, pixel_mm=0.5)
+    assert rays.is_narrow.sum() == pytest.approx(RAYS / 2, abs=2)
+    assert np.cos(rays.angles[rays.is_narrow]).max() < 0.1
+    found = measure_edges(halves(1.2, 0.8), rays, pixel_mm=0.5)
+    assert found is not None
+    assert found.narrow_rays == rays.is_narrow.sum()
+    assert found.narrow_mm == pytest.approx(2.563 * 1.2, rel=0.03)
+
+
+def test_without_narrow_borders_they_have_no_width() -> None:
+    found = measured(disc(0.5, 1.4), 0.5)
+    assert (found.narrow_mm, found.narrow_rays) == (None, 0)
+
+
 def test_without_a_border_there_is_nothing_to_measure() -> None:
     flat = np.full((100, 100), 0.5)
     pool = np.zeros((100, 100), bool)

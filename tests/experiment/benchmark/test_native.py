@@ -50,6 +50,10 @@ def test_widths_are_in_mm_and_by_person(discs: Path, tmp_path: Path) -> None:
     assert found["edge_change"]["bicubic"]["mean"] == 0
     gain = found["edge_mm"]["margin"]["mean"] / found["edge_mm"]["bicubic"]["mean"]
     assert change == pytest.approx(100 * gain, abs=1.0)
+    # One of the two discs has a border of less than 3 mm, the other none.
+    assert change / 2 != found["narrow_change"]["model"]["mean"]
+    assert set(found["narrow_change"]["worst"]) == {"mean", "person"}
+    assert found["narrow_change"]["bicubic"]["mean"] == 0
     assert "| people, 2 people, 2 slices | bicubic |" in done_tables(tmp_path)
     pictures = sorted(path.name for path in (tmp_path / "pictures" / "native").iterdir())
     assert pictures == ["anna.png", "ben.png"]

@@ -48,7 +48,7 @@ def native(bench: Bench, person: str, candidate: Candidate) -> Iterator[Row]:
         edges = measure_edges(upscale(image), rays, pixel_mm=spacing / SCALE)
         if known is None or edges is None or known.rays < FEWEST_RAYS:
             continue
-        yield {
+        row = {
             "degradation": "animal, finer" if person == FINER else "people",
             "edge_mm": edges.width_mm,
             "edge_change": 100 * (edges.width_mm / known.width_mm - 1),
@@ -56,6 +56,9 @@ def native(bench: Bench, person: str, candidate: Candidate) -> Iterator[Row]:
             "rays": edges.rays,
             "pixel_mm": spacing,
         }
+        if known.narrow_mm and edges.narrow_mm and known.narrow_rays >= FEWEST_RAYS:
+            row["narrow_change"] = 100 * (edges.narrow_mm / known.narrow_mm - 1)
+        yield row
 
 
 def native_slices(bench: Bench, person: str) -> tuple[list[Image], list[Native], float]:

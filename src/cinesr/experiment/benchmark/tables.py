@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cinesr.errors import UnreadableFileError
+from cinesr.evaluation.edges import NARROW_MM
 from cinesr.experiment.benchmark.candidates import BICUBIC, LINEAR
 from cinesr.experiment.benchmark.parts import Row
 from cinesr.imaging.files import staged
@@ -220,12 +221,17 @@ def native_table(results: list[Results]) -> str:
     for scans, known in having[0]["native"].items():
         counted = f"{scans}, {known['people']} people, {known['slices']} slices"
         cells = [cell(known[measure][BICUBIC], digits) for measure, digits in NATIVE_MEASURES]
-        rows.append([counted, "bicubic", *cells, "-"])
+        rows.append([counted, "bicubic", *cells, "-", "-"])
         for each in having:
             found = each["native"][scans]
             cells = [cell(found[measure]["model"], digits) for measure, digits in NATIVE_MEASURES]
-            rows.append(["", f"`{each['model']}`", *cells, gain(found["edge_change"]["model"], 1)])
+            cells += [
+                gain(found[measure]["model"], 1) if measure in found else "-"
+                for measure in ("edge_change", "narrow_change")
+            ]
+            rows.append(["", f"`{each['model']}`", *cells])
     head = ["", "", "10-90 % width (mm)", "overshoot (% of the step)", "width against bicubic (%)"]
+    head.append(f"of borders up to {NARROW_MM:g} mm")
     return f"### Borders on native scans, x{having[0]['scale']}\n\n{table(head, rows)}"
 
 
