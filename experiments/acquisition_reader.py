@@ -30,11 +30,11 @@ from scipy.ndimage import gaussian_filter
 import cinesr.imaging
 from cinesr.degradation import Degradation, random_scanner, resize_bicubic
 from cinesr.imaging.acquisition import Acquisition
+from cinesr.imaging.acquisition_network import METHODS
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.spectral_features import SMALLEST_SIZE, features, intensity_range
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-METHODS = ("scanner", "thesis", "johnson", "bicubic")
 PAPERS = ("thesis", "johnson", "bicubic", "kspace")
 WEIGHTS = Path(cinesr.imaging.__file__).parent / "acquisition_reader.npz"
 PAGE = Path(__file__).parents[1] / "docs" / "acquisition.md"
@@ -58,7 +58,8 @@ class Example:
         NaN for the ellipse of a scan that is taken as the scanner gave it.
         """
         # `kspace` is a scanner that kept everything without a window.
-        method = METHODS.index(self.recipe.method) if self.recipe.method in METHODS else 0
+        name = "hamming" if self.recipe.window == "hamming" else self.recipe.method
+        method = METHODS.index(name) if name in METHODS else 0
         noise = self.recipe.noise / intensity_range(self.pictures)
         ellipse = math.nan if self.is_native else float(self.recipe.shape == "elliptical")
         return [*self.recipe.keep, taper_width(self.recipe.acquisition), noise, ellipse, method]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from acquisition_reader import DATA, METHODS, Example, example, taper_width
+from acquisition_reader import DATA, Example, example, taper_width
 from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, random_scanner
 from cinesr.experiment.benchmark.tables import END, START, around_tables, table
 from cinesr.imaging.acquisition import Acquisition
+from cinesr.imaging.acquisition_network import METHODS
 from cinesr.imaging.files import load
 from cinesr.imaging.spectral_features import intensity_range
 from cinesr.imaging.spectrum import ReadAcquisition, acquisition_of_pictures, read_acquisition
@@ -121,7 +122,7 @@ def _taper_table(errors: dict[tuple[str, int], NDArray[Any]]) -> str:
 
 def _method_table(seed: int) -> str:
     lines = []
-    for method in METHODS:
+    for method in (*METHODS, "kspace"):
         read: Counter[str] = Counter()
         for draw in range(DRAWS // 2):
             generator = np.random.default_rng([seed, 3, draw])
@@ -130,11 +131,14 @@ def _method_table(seed: int) -> str:
             def recipe(
                 generator: np.random.Generator, scale: int, name: str = method, noise: float = noise
             ) -> Degradation:
+                if name == "hamming":
+                    return replace(_plain(generator, scale), window=name)
                 paper = Degradation(name, scale, noise)
                 return _plain(generator, scale) if name == "scanner" else paper
 
             true = example(generator, "validation", slices=4, recipe=recipe, clean=True)
-            read[acquisition_of_pictures(true.pictures).method] += 1
+            found = acquisition_of_pictures(true.pictures)
+            read["hamming" if found.acquisition.window == "hamming" else found.method] += 1
         lines.append([method, *(str(read[name]) for name in METHODS)])
     return table(["", *METHODS], lines)
 

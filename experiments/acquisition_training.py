@@ -39,7 +39,7 @@ class Reader(nn.Module):
         self.head2 = nn.Linear(64, 4 + len(METHODS))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, axes, features) to (batch, axes, 8), as the package's numpy does it."""
+        """(batch, axes, features) to (batch, axes, 9), as the package's numpy does it."""
         both = x.reshape(-1, x.shape[-1])
         profiles = both[:, : CHANNELS * BINS].reshape(-1, CHANNELS, BINS)
         context = torch.relu(self.context2(torch.relu(self.context1(both))))
@@ -61,9 +61,10 @@ class Reader(nn.Module):
 def losses(outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Mean absolute errors in the network's steps, and entropies.
 
-    What was kept, and how, is asked of scanners alone; labels that are NaN are not known.
+    What was kept, and how, is asked of scanners alone, and a taper where the window is none but a
+    cosine or near one; labels that are NaN are not known.
     """
-    is_scanner = labels[:, 5] == 0
+    is_scanner = (labels[:, 5] == 0) | (labels[:, 5] == METHODS.index("hamming"))
     both = outputs[..., 1:].mean(1)
 
     def error(values: Tensor, name: str, true: Tensor, asked: Tensor) -> Tensor:
@@ -78,14 +79,14 @@ def losses(outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
     keep = [error(outputs[:, axis, 0], "keep", labels[:, axis], is_scanner) for axis in (0, 1)]
     return {
         "keep": (keep[0] + keep[1]) / 2,
-        "taper": error(both[:, 0], "taper", labels[:, 2], is_scanner),
+        "taper": error(both[:, 0], "taper", labels[:, 2], labels[:, 5] == 0),
         "noise": error(both[:, 1], "noise", labels[:, 3], torch.ones_like(is_scanner)),
         "ellipse": (ellipse * asked).sum() / asked.sum().clamp(min=1),
         "method": functional.cross_entropy(both[:, 3:], labels[:, 5].long()),
     }
 
 
-WEIGHTS = {"keep": 1.0, "taper": 0.5, "noise": 0.5, "ellipse": 0.1, "method": 0.2}
+WEIGHTS = {"keep": 1.0, "taper": 1.0, "noise": 0.5, "ellipse": 0.1, "method": 0.2}
 
 
 def train(examples: Arrays, validation: Arrays, path: Path, *, seed: int, epochs: int) -> None:

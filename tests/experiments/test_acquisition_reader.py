@@ -95,7 +95,7 @@ def test_training_learns_and_writes_what_the_package_reads(
 def test_what_is_not_known_is_not_learned(training: ModuleType) -> None:
     import torch
 
-    outputs = torch.zeros(3, 2, 8)
+    outputs = torch.zeros(3, 2, 9)
     centre = {name: value[0] for name, value in acquisition_network.CENTRES.items()}
     middle = [centre["keep"], centre["keep"], centre["taper"], centre["noise"], 0.0, 0.0]
     labels = torch.tensor([middle, middle, middle])
@@ -106,7 +106,7 @@ def test_what_is_not_known_is_not_learned(training: ModuleType) -> None:
     assert float(found["keep"]) == pytest.approx(0.1 * 5 / 2 / 2, abs=1e-6)
     assert float(found["taper"]) == pytest.approx(0)
     assert float(found["ellipse"]) == pytest.approx(math.log(2))
-    assert float(found["method"]) == pytest.approx(math.log(4))
+    assert float(found["method"]) == pytest.approx(math.log(5))
     assert all(math.isfinite(float(value)) for value in found.values())
 
 

@@ -258,6 +258,14 @@ def test_recipes_of_papers_are_told_from_scanners(method: str) -> None:
     assert found.acquisition.transfer_is_one
 
 
+def test_a_hamming_window_is_told_from_a_cosine() -> None:
+    for window in ("hamming", "cosine:0.9"):
+        pictures = acquired(phantoms(), keep=(0.8, 0.7), window=window, noise=0.01)
+        found = acquisition_of_pictures(pictures).acquisition
+        assert (found.window == "hamming") == (window == "hamming")
+        assert np.abs(np.array(found.keep) - (0.8, 0.7)).max() < 0.05
+
+
 @pytest.fixture(scope="module")
 def validation(scd: Path) -> dict[str, list[Picture]]:
     """Every other slice of the validation people, shrunk so that they are sharp."""

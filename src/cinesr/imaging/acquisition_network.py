@@ -7,6 +7,7 @@ convolutions along the profiles find where the spectrum falls, dense layers see 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from cinesr.imaging.spectral_features import BINS, CHANNELS
 
-METHODS = ("scanner", "thesis", "johnson", "bicubic")
-"""What low resolution may come from; `kspace` is a scanner that keeps everything."""
+METHODS = ("scanner", "thesis", "johnson", "bicubic", "hamming")
+"""What low resolution may come from; `kspace` is a scanner that keeps everything. A scanner with a
+Hamming window stands by itself, because that does not fall to nothing as a cosine does: whoever
+undoes the one where the other was is wrong twelvefold at the edge."""
 CENTRES = {"keep": (0.8, 5.0), "taper": (0.4, 2.5), "noise": (0.01, 80.0)}
 """Of each number that is read: what the network calls 0, and how many of its steps make 1."""
 WIDEST = 6.0
@@ -46,6 +49,11 @@ class Reading:
     ellipse: float
     methods: dict[str, float]
 
+    @property
+    def method(self) -> str:
+        """The likeliest of them."""
+        return max(self.methods, key=lambda name: self.methods[name])
+
 
 def read(features: Values) -> Reading:
     """Reads the acquisition.
@@ -68,14 +76,23 @@ def read(features: Values) -> Reading:
 
 
 @cache
+def reader_digest() -> str:
+    """sha256 of the network's numbers, for whatever depends on what it reads."""
+    return hashlib.sha256(_stored()).hexdigest()
+
+
+def _stored() -> bytes:
+    return files("cinesr.imaging").joinpath("acquisition_reader.npz").read_bytes()
+
+
+@cache
 def _numbers() -> dict[str, Values]:
-    path = files("cinesr.imaging").joinpath("acquisition_reader.npz")
-    with np.load(BytesIO(path.read_bytes())) as stored:
+    with np.load(BytesIO(_stored())) as stored:
         return {name: stored[name].astype(np.float32) for name in stored.files}
 
 
 def _outputs(numbers: dict[str, Values], features: Values) -> Values:
-    """The last layer's (axes, 8): keep; taper; noise; ellipse; methods."""
+    """The last layer's (axes, 9): keep; taper; noise; ellipse; methods."""
 
     def dense(name: str, x: Values) -> Values:
         return np.asarray(x @ numbers[f"{name}.weight"].T + numbers[f"{name}.bias"])

@@ -25,6 +25,8 @@ MOST_FRAMES = 64
 LEAST_FRAMES = 8
 PIXELS = 3_000_000
 """So many are looked at, of a series of large frames: reading must not take longer than loading."""
+SCANNERS = ("scanner", "hamming")
+"""Of the reader's methods, those that are no paper's recipe."""
 NARROWEST_TAPER = 0.08
 """What is narrower than this cannot be told from none."""
 DISAGREEMENT = 0.12
@@ -65,9 +67,8 @@ def acquisition_of_pictures(pictures: Sequence[NDArray[Any]]) -> ReadAcquisition
             "There is too little to see in the pictures to read how they were acquired."
         )
     reading = read(seen)
-    method = max(reading.methods, key=lambda name: reading.methods[name])
-    if method != "scanner":
-        return ReadAcquisition(Acquisition(noise=_noise(reading)), method)
+    if reading.method not in SCANNERS:
+        return ReadAcquisition(Acquisition(noise=_noise(reading)), reading.method)
     return ReadAcquisition(_scanned(reading, reading.keep, reading.taper))
 
 
@@ -94,6 +95,8 @@ def _scanned(reading: Reading, keep: tuple[float, float], taper: float) -> Acqui
     down, across = (round(min(max(share, SMALLEST_KEEP), 1.0), 4) for share in keep)
     shape = "elliptical" if reading.ellipse > 0.5 else "rectangular"
     window = "none" if taper < NARROWEST_TAPER else f"cosine:{min(taper, 1.0):.3f}"
+    if reading.method == "hamming":
+        window = "hamming"
     return Acquisition((down, across), shape, window, _noise(reading))
 
 

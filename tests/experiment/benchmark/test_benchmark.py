@@ -14,6 +14,7 @@ from cinesr.cli import main
 from cinesr.degradation import Degradation, resize_bicubic
 from cinesr.evaluation.lpips import lpips
 from cinesr.experiment.baseline import fit_linear_filter
+from cinesr.experiment.benchmark import candidates
 from cinesr.experiment.benchmark.bench import SCANNER_SETTINGS, drawn_recipe, measured_slices
 from cinesr.experiment.benchmark.run import PARTS, PartOf
 from cinesr.imaging.cine import IntensityRule
@@ -47,6 +48,17 @@ def results(data: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads((output / "twice.validation.json").read_text())
     return found | {"page": page.read_text()}
+
+
+def test_another_reader_of_acquisitions_makes_other_results(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, told = candidates.candidates_of([str(model), f"b={model}@truly"])
+    baseline = candidates.Candidate("bicubic", 2)
+    before = [each.key for each in (read, told, baseline)]
+    monkeypatch.setattr(candidates, "reader_digest", lambda: "another")
+    after = [each.key for each in (read, told, baseline)]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True, True]
 
 
 def test_slices_are_averaged_by_person(data: Path, results: dict[str, Any]) -> None:

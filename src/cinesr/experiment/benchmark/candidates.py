@@ -21,6 +21,7 @@ from cinesr.experiment.benchmark.bench import (
     scanner_truth,
     slices_of,
 )
+from cinesr.imaging.acquisition_network import reader_digest
 from cinesr.imaging.spectrum import acquisition_of_pictures
 from cinesr.upscaling.catalogue import SHIPPED_MODELS, Model, find_model, read_model
 from cinesr.upscaling.engine import Engine
@@ -73,7 +74,10 @@ class Candidate:
     @property
     def key(self) -> str:
         """What decides its results, beside the data."""
-        return f"{_network_digest(self.path)} {self.told}" if self.path else self.name
+        if self.path is None:
+            return self.name
+        told = f"{ESTIMATE} {reader_digest()}" if self.told == ESTIMATE else self.told
+        return f"{_network_digest(self.path)} {told}"
 
     @property
     def is_network(self) -> bool:
