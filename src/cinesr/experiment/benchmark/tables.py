@@ -173,7 +173,8 @@ def gain_table(results: list[Results], part: str, measure: str) -> str:
             if key in known:
                 cells = [gain(found[measure][key]) for found in each[part].values()]
                 rows.append([f"`{each['model']}` over {words}", *cells])
-        cells = [f"{found[measure]['worst']['mean']:+.2f}" for found in each[part].values()]
+        worst = [found[measure].get("worst") for found in each[part].values()]
+        cells = [f"{person['mean']:+.2f}" if person else "-" for person in worst]
         rows.append([f"`{each['model']}` over bicubic, worst person", *cells])
     methods = [f"`{method}`" for method in having[0][part]]
     return f"**Gain in {MEASURES[measure][0]}**\n\n{table(['', *methods], rows)}"
