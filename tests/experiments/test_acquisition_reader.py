@@ -144,6 +144,9 @@ def test_native_frames_are_labelled_by_their_header(reader: ModuleType, scd: Pat
         label = found.label()
         assert found.is_native
         assert all(0.62 < share <= 1 for share in label[:2])
-        assert all(math.isnan(each) for each in label[2:5])
+        # Taper and noise are what the phases' differences show of the three scans; see the reader.
+        assert 0 <= label[2] < 0.4
+        assert 0.002 < label[3] < 0.007
+        assert math.isnan(label[4])
         for share, size in zip(label[:2], found.pictures[0].shape, strict=True):
             assert share == 1 or round(share * size, 6) in (160, 192, 224)
