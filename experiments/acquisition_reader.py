@@ -121,36 +121,27 @@ def noise_of_phases(name: str) -> tuple[NDArray[np.float64], float]:
         (2,) shares of the highest frequencies of rows and columns, and the standard deviation as a
         share of the pictures' range.
     """
-    cine = _native(name)
-    frames = np.asarray(cine.frames[:8, ::2], np.float64)
+    frames = np.asarray(_native(name).frames[:8, ::2], np.float64)
+    half = STILL // 2
+    windows = np.lib.stride_tricks.sliding_window_view(frames, (STILL, STILL), axis=(2, 3))
+    places = windows[:, :, ::half, ::half].reshape(len(frames), -1, STILL, STILL)
+    # Of two phases' difference the variance is twice that of one.
+    changes = np.diff(places, axis=0) / np.sqrt(2)
+    changes -= changes.mean(axis=(2, 3), keepdims=True)
+    spreads = np.sqrt(np.mean(changes**2, axis=(0, 2, 3)))
+    # Where there is hardly a signal, a magnitude is no sum of it and noise.
+    lit = np.flatnonzero(places.mean(axis=0).min(axis=(1, 2)) > 2 * spreads)
+    stillest = lit[np.argsort(spreads[lit])][: max(4, round(STILLEST * len(lit)))]
     taper = np.hanning(STILL)[:, None] * np.hanning(STILL)[None, :]
     taper /= np.sqrt(np.sum(taper**2))
-    # Of two phases' difference the variance is twice that of one.
-    changes = np.diff(frames, axis=0) / np.sqrt(2)
-    powers, spreads = [], []
-    for place in range(frames.shape[1]):
-        for row in range(0, frames.shape[2] - STILL + 1, STILL // 2):
-            for column in range(0, frames.shape[3] - STILL + 1, STILL // 2):
-                here = np.s_[:, place, row : row + STILL, column : column + STILL]
-                change = changes[here] - changes[here].mean(axis=(1, 2), keepdims=True)
-                spread = float(np.sqrt(np.mean(change**2)))
-                if frames[here].mean(axis=0).min() > 2 * spread:  # Else a magnitude is no sum.
-                    powers.append((np.abs(np.fft.fft2(change * taper)) ** 2).mean(axis=0))
-                    spreads.append(spread)
-    stillest = np.argsort(spreads)[: max(4, round(STILLEST * len(spreads)))]
-    half = STILL // 2
-    power = np.mean([powers[index] for index in stillest], axis=0)[: half + 1, : half + 1]
-    power = np.maximum(power - 1 / 12, 0)  # Rounding to whole numbers.
+    power = np.mean(np.abs(np.fft.fft2(changes[:, stillest] * taper)) ** 2, axis=(0, 1))
+    power = np.maximum(power[: half + 1, : half + 1] - 1 / 12, 0)  # Rounding to whole numbers.
     falls = []
     for profile in (power[:, 1:5].mean(axis=1), power[1:5].mean(axis=0)):
-        plateau = profile[3:6].mean()
-        falls.append(
-            np.interp(-0.25, -np.minimum.accumulate(profile / plateau), np.arange(half + 1))
-        )
+        left = np.minimum.accumulate(profile / profile[3:6].mean())
+        falls.append(np.interp(-0.25, -left, np.arange(half + 1)))
     level = float(np.sqrt(power[3:6, 3:6].mean()))
-    return np.array(falls) / half, level / intensity_range(
-        list(frames.reshape(-1, *cine.shape[2:]))
-    )
+    return np.array(falls) / half, level / intensity_range(frames.reshape(-1, *frames.shape[2:]))
 
 
 def native(generator: np.random.Generator) -> Example:
@@ -410,8 +401,8 @@ def main() -> None:
     parser.add_argument("command", choices=["simulate", "train", "measure"])
     parser.add_argument("folder", type=Path, help="Of the simulated examples.")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--examples", type=int, default=16000)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--examples", type=int, default=30000)
+    parser.add_argument("--epochs", type=int, default=45)
     chosen = parser.parse_args()
     if chosen.command == "simulate":
         simulate(chosen.folder, "validation", 1500, chosen.seed)

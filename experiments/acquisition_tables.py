@@ -13,13 +13,12 @@ from acquisition_reader import DATA, Example, example, taper_width
 from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, random_scanner
-from cinesr.experiment.benchmark.tables import END, START, around_tables, table
+from cinesr.experiment.benchmark.tables import put_tables, table
 from cinesr.imaging.acquisition import Acquisition
 from cinesr.imaging.acquisition_network import METHODS
 from cinesr.imaging.files import load
 from cinesr.imaging.spectral_features import intensity_range
 from cinesr.imaging.spectrum import ReadAcquisition, acquisition_of_pictures, read_acquisition
-from cinesr.imaging.staging import staged
 
 DRAWS = 200
 COUNTS = {"one slice": 1, "4 slices": 4, "all slices of a person": 0}
@@ -53,10 +52,7 @@ def write_tables(page: Path, seed: int) -> None:
         "Scans as the scanners gave them:",
         _native_table(),
     ]
-    before, after = around_tables(page)
-    with staged(page, overwrite=True) as part:
-        text = "\n\n".join([before + START, *parts, END + after])
-        part.write_text(text, encoding="utf-8")
+    put_tables(page, "\n\n".join(parts))
 
 
 def _plain(generator: np.random.Generator, scale: int) -> Degradation:

@@ -64,7 +64,8 @@ def losses(outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
     What was kept, and how, is asked of scanners alone, and a taper where the window is none but a
     cosine or near one; labels that are NaN are not known.
     """
-    is_scanner = (labels[:, 5] == 0) | (labels[:, 5] == METHODS.index("hamming"))
+    has_cosine = labels[:, 5] == METHODS.index("scanner")
+    is_scanner = has_cosine | (labels[:, 5] == METHODS.index("hamming"))
     both = outputs[..., 1:].mean(1)
 
     def error(values: Tensor, name: str, true: Tensor, asked: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def losses(outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
     keep = [error(outputs[:, axis, 0], "keep", labels[:, axis], is_scanner) for axis in (0, 1)]
     return {
         "keep": (keep[0] + keep[1]) / 2,
-        "taper": error(both[:, 0], "taper", labels[:, 2], labels[:, 5] == 0),
+        "taper": error(both[:, 0], "taper", labels[:, 2], has_cosine),
         "noise": error(both[:, 1], "noise", labels[:, 3], torch.ones_like(is_scanner)),
         "ellipse": (ellipse * asked).sum() / asked.sum().clamp(min=1),
         "method": functional.cross_entropy(both[:, 3:], labels[:, 5].long()),

@@ -1,5 +1,6 @@
 """What it costs to tell a network less than the truth, and what --denoise does: for docs/models.md.
 
+    cd experiments
     python telling_table.py --data ../../shared/data/scd --page ../docs/models.md \
         --pictures ../docs/images
 
@@ -9,11 +10,12 @@ On the validation people, at the random setting of each person (`cinesr benchmar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cinesr.degradation import Degradation, resize_bicubic
 from cinesr.evaluation.lpips import lpips
@@ -27,13 +29,10 @@ from cinesr.experiment.benchmark.bench import (
     scanner_truth,
     slices_of,
 )
-from cinesr.experiment.benchmark.native import native_slices
-from cinesr.experiment.benchmark.tables import table
-from cinesr.experiment.figures import draw_panels
+from cinesr.experiment.benchmark.native import draw_at_heart, native_slices
+from cinesr.experiment.benchmark.tables import around_tables, put_tables, table
 from cinesr.experiment.pictures import mid_ventricular
-from cinesr.experiment.scoring import heart_box
 from cinesr.imaging.spectrum import acquisition_of_pictures
-from cinesr.imaging.staging import staged
 from cinesr.upscaling.catalogue import find_model
 from cinesr.upscaling.engine import Engine
 from cinesr.upscaling.telling import recipe_of
@@ -41,6 +40,7 @@ from cinesr.upscaling.telling import recipe_of
 MODELS = ("fidelity-x2", "fidelity-x4")
 MARKS = ("<!-- told -->", "<!-- /told -->")
 DENOISE = (0.0, 0.5, 1.0)
+BICUBIC = "bicubic interpolation"
 
 Tell = Callable[[Degradation, Degradation], Degradation]
 """From how a person's slices were made, and how they seem to be, to what the network is told."""
@@ -57,12 +57,18 @@ def _taper(recipe: Degradation, by: float) -> Degradation:
     return replace(recipe, window=f"cosine:{min(wider, 1.0):.4f}" if wider > 0 else "none")
 
 
+def _denoised(read: Degradation, share: float) -> Degradation:
+    return replace(read, noise=share * read.noise)
+
+
 TOLD: dict[str, Tell] = {
     "nothing: all of k-space, no window, no noise": lambda true, _: Degradation(
         "scanner", true.scale
     ),
     "the truth": lambda true, _: true,
     "what is read from the person's slices": lambda _, read: read,
+    "the same, `--denoise 0.5`": lambda _, read: _denoised(read, 0.5),
+    "the same, `--denoise 0`": lambda _, read: _denoised(read, 0.0),
     "shares of k-space 0.1 too large": lambda true, _: _keep(true, 0.1),
     "shares of k-space 0.1 too small": lambda true, _: _keep(true, -0.1),
     "a taper 0.3 too wide": lambda true, _: _taper(true, 0.3),
@@ -71,40 +77,42 @@ TOLD: dict[str, Tell] = {
     "no noise": lambda true, _: replace(true, noise=0.0),
     "the recipe `bicubic`": lambda true, _: Degradation("bicubic", true.scale, true.noise),
 }
-TOLD_NOISE: dict[str, Tell] = {
-    f"`--denoise {share:g}`": lambda _, read, share=share: replace(read, noise=share * read.noise)  # type: ignore[misc]
-    for share in DENOISE
-}
 
 
-def measure(bench: Bench, model: str, told: dict[str, Tell]) -> dict[str, list[float]]:
-    """Gains over bicubic in PSNR, whole frame and body, and LPIPS: means over persons."""
+def measure(bench: Bench, model: str) -> dict[str, NDArray[np.float64]]:
+    """PSNR of the whole frame and of the body, and LPIPS, for bicubic and each way to tell.
+
+    Means over persons.
+    """
     engine = Engine(find_model(model))
     scale = engine.model.scale
-    found: dict[str, list[list[float]]] = {name: [] for name in told}
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (BICUBIC, *TOLD)}
     for person in people_of(bench.data, bench.split):
         truths = [scanner_truth(each.pixels, scale) for each in slices_of(bench.data, person)]
         true = drawn_recipe(person, scale)
         lows = measured_slices(truths, true, person, scale, "random")
-        seen = acquisition_of_pictures(lows)
-        read = recipe_of(seen.acquisition, seen.method, scale=scale)
-        pairs = list(zip(truths, lows, strict=True))[:: bench.every]
-        for name, tell in told.items():
+        read = recipe_of(acquisition_of_pictures(lows), scale=scale)
+        truths, lows = truths[:: bench.every], lows[:: bench.every]
+        plain = [
+            resize_bicubic(low, (truth.shape[0], truth.shape[1]))
+            for low, truth in zip(lows, truths, strict=True)
+        ]
+        found[BICUBIC].append(_scores(truths, plain))
+        for name, tell in TOLD.items():
             upscale = engine.told(tell(true, read)).run
-            found[name].append(np.mean([_gain(*pair, upscale) for pair in pairs], axis=0).tolist())
-    return {name: np.mean(values, axis=0).tolist() for name, values in found.items()}
+            found[name].append(_scores(truths, map(upscale, lows)))
+    return {name: np.mean(scores, axis=0) for name, scores in found.items()}
 
 
-def _gain(truth: Image, low: Image, upscale: Callable[[Image], Image]) -> list[float]:
-    image = np.clip(upscale(low), 0, 1)
-    plain = np.clip(resize_bicubic(low, (truth.shape[0], truth.shape[1])), 0, 1)
-    body = body_mask(truth, 1.0)
-
-    def gain(mask: Image | None) -> float:
-        scores = [psnr(truth, each, data_range=1.0, mask=mask) for each in (image, plain)]
-        return scores[0] - scores[1]
-
-    return [gain(None), gain(body), lpips(truth, image, data_range=1.0)]
+def _scores(truths: Iterable[Image], images: Iterable[Image]) -> NDArray[np.float64]:
+    rows = []
+    for truth, image in zip(truths, images, strict=True):
+        shown = np.clip(image, 0, 1)
+        whole, body = (
+            psnr(truth, shown, data_range=1.0, mask=mask) for mask in (None, body_mask(truth, 1.0))
+        )
+        rows.append((whole, body, lpips(truth, shown, data_range=1.0)))
+    return np.mean(rows, axis=0)
 
 
 def draw_denoised(bench: Bench, person: str, path: Path) -> None:
@@ -112,29 +120,11 @@ def draw_denoised(bench: Bench, person: str, path: Path) -> None:
     engine = Engine(find_model("fidelity-x2"))
     every, known, _ = native_slices(bench, person)
     image, pool = known[mid_ventricular([float(mask.sum()) for _, mask in known])]
-    seen = acquisition_of_pictures(every)
-    read = recipe_of(seen.acquisition, seen.method, scale=2)
-    box = heart_box(pool)
-    assert box is not None
-    rows, columns = (slice(2 * part.start, 2 * part.stop) for part in box)
+    read = recipe_of(acquisition_of_pictures(every), scale=2)
     panels = {"bicubic": resize_bicubic(image, (2 * image.shape[0], 2 * image.shape[1]))}
     for share in DENOISE:
-        told = replace(read, noise=share * read.noise)
-        panels[f"--denoise {share:g}"] = engine.told(told).run(image)
-    low, high = (float(np.percentile(image[box], share)) for share in (0.5, 99.5))
-    cut = {name: panel[rows, columns] for name, panel in panels.items()}
-    draw_panels(path, cut, limits=(low, high))
-
-
-def _rows(results: Sequence[dict[str, list[float]]], *, with_lpips: bool) -> list[list[str]]:
-    rows = []
-    for name in results[0]:
-        cells = [name]
-        for each in results:
-            whole, body, distance = each[name]
-            cells += [f"{whole:+.2f}", f"{body:+.2f}", *([f"{distance:.3f}"] * with_lpips)]
-        rows.append(cells)
-    return rows
+        panels[f"--denoise {share:g}"] = engine.told(_denoised(read, share)).run(image)
+    draw_at_heart(path, panels, pool)
 
 
 def main() -> None:
@@ -145,27 +135,24 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4)
     parser.add_argument("--person", default="SC-HF-I-11", help="Whose native slice is drawn.")
     chosen = parser.parse_args()
+    around_tables(chosen.page, MARKS)  # Told now, not after all the scoring.
     bench = Bench(chosen.data, "validation", Path("unused"), every=chosen.every)
-    told = [measure(bench, model, TOLD) for model in MODELS]
-    noise = [measure(bench, model, TOLD_NOISE) for model in MODELS]
     draw_denoised(bench, chosen.person, chosen.pictures / "denoise.png")
-    parts = ["whole frame (dB)", "body (dB)"]
-    head = [f"`{model}` {part}" for model in MODELS for part in parts]
-    long = [f"`{model}` {part}" for model in MODELS for part in (*parts, "LPIPS")]
-    text = "\n\n".join(
-        [
-            MARKS[0],
-            "Gain over bicubic interpolation, five validation people, each at a random setting:",
-            table(["the network is told", *head], _rows(told, with_lpips=False)),
-            "The same with a share of the noise that is read (`--denoise`):",
-            table(["", *long], _rows(noise, with_lpips=True)),
-            MARKS[1],
-        ]
+    results = [measure(bench, model) for model in MODELS]
+    rows = []
+    for name in (BICUBIC, *TOLD):
+        cells = [name]
+        for found in results:
+            whole, body, _ = found[name] - found[BICUBIC]
+            cells += [f"{whole:+.2f}", f"{body:+.2f}", f"{found[name][2]:.3f}"]
+        rows.append(cells)
+    parts = ("whole frame (dB)", "body (dB)", "LPIPS")
+    head = ["the network is told", *(f"`{model}` {part}" for model in MODELS for part in parts)]
+    caption = (
+        "Gain in PSNR over bicubic interpolation, and LPIPS; five validation people, each at a "
+        "random setting:"
     )
-    page = chosen.page.read_text(encoding="utf-8")
-    before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
-    with staged(chosen.page, overwrite=True) as part:
-        part.write_text(before + text + after, encoding="utf-8")
+    put_tables(chosen.page, f"{caption}\n\n{table(head, rows)}", MARKS)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cinesr.experiment.benchmark.tables import around_tables
 from cinesr.imaging import acquisition_network
 from cinesr.imaging.acquisition import Acquisition
 from cinesr.imaging.spectral_features import features
@@ -44,7 +45,7 @@ def test_the_tables_can_be_made(reader: ModuleType) -> None:
     text = acquisition_tables._error_table(errors)
     assert text.count("\n") == 1 + len(acquisition_tables.COUNTS) + 1
     assert "| one slice |" in text
-    before, after = acquisition_tables.around_tables(reader.PAGE)
+    before, after = around_tables(reader.PAGE)
     assert before.startswith("# How a series was acquired")
     assert isinstance(after, str)
 

@@ -97,16 +97,17 @@ def usable_rays(picture: NDArray[Any], pool: NDArray[Any], *, pixel_mm: float) -
         border = float(reach[ends[-1]]) if len(ends) else 0.0
         angles.append(angle)
         borders.append(border)
-    rays = Rays((row, column), np.array(angles), np.array(borders), np.zeros(RAYS, bool))
     spline = ndimage.spline_filter(np.asarray(picture, np.float64), order=3)
     usable, narrow = [], []
-    for number in range(RAYS):
-        profile = _profile(spline, rays, number, pixel_mm)
+    for ray in zip(angles, borders, strict=True):
+        profile = _profile(spline, (row, column), *ray, pixel_mm)
         found = _border(profile, strict=True)
-        width = None if found is None else _width(profile, found)
-        usable.append(found is not None)
-        narrow.append(width is not None and width <= NARROW_MM)
-    return Rays(rays.centre, rays.angles[usable], rays.borders[usable], np.array(narrow)[usable])
+        if found is not None:
+            width = _width(profile, found)
+            usable.append(ray)
+            narrow.append(width is not None and width <= NARROW_MM)
+    kept = np.array(usable).reshape(-1, 2)
+    return Rays((row, column), kept[:, 0], kept[:, 1], np.array(narrow, bool))
 
 
 def measure_edges(picture: NDArray[Any], rays: Rays, *, pixel_mm: float) -> Edges | None:
@@ -120,8 +121,8 @@ def measure_edges(picture: NDArray[Any], rays: Rays, *, pixel_mm: float) -> Edge
     spline = ndimage.spline_filter(np.asarray(picture, np.float64), order=3)
     widths, aligned, narrow = [], [], []
     around = np.arange(-INSIDE_MM[1], OUTSIDE_MM[1] + STEP_MM / 2, STEP_MM)
-    for number in range(len(rays.angles)):
-        profile = _profile(spline, rays, number, pixel_mm)
+    for angle, border, is_narrow in zip(rays.angles, rays.borders, rays.is_narrow, strict=True):
+        profile = _profile(spline, rays.centre, angle, border, pixel_mm)
         found = _border(profile, strict=False)
         if found is None:
             continue
@@ -129,7 +130,7 @@ def measure_edges(picture: NDArray[Any], rays: Rays, *, pixel_mm: float) -> Edge
         if width is None:
             continue
         widths.append(width)
-        if rays.is_narrow[number]:
+        if is_narrow:
             narrow.append(width)
         aligned.append(np.interp(found[0] + around, profile[0], profile[1]))
     if not widths:
@@ -151,11 +152,12 @@ Profile = tuple[Values, Values]
 """Distances from the centre in mm, rising, and the picture's values there."""
 
 
-def _profile(spline: Values, rays: Rays, number: int, pixel_mm: float) -> Profile:
-    border = rays.borders[number]
+def _profile(
+    spline: Values, centre: tuple[float, float], angle: float, border: float, pixel_mm: float
+) -> Profile:
     first = max(0.0, border - SEARCH_MM - INSIDE_MM[1])
     reach = np.arange(first, border + SEARCH_MM + OUTSIDE_MM[1], STEP_MM)
-    return reach - border, _sampled(spline, rays.centre, rays.angles[number], reach, pixel_mm)
+    return reach - border, _sampled(spline, centre, angle, reach, pixel_mm)
 
 
 def _sampled(

@@ -94,9 +94,10 @@ def _taper_within(reading: Reading, keep: tuple[float, float]) -> float:
 def _scanned(reading: Reading, keep: tuple[float, float], taper: float) -> Acquisition:
     down, across = (round(min(max(share, SMALLEST_KEEP), 1.0), 4) for share in keep)
     shape = "elliptical" if reading.ellipse > 0.5 else "rectangular"
-    window = "none" if taper < NARROWEST_TAPER else f"cosine:{min(taper, 1.0):.3f}"
     if reading.method == "hamming":
         window = "hamming"
+    else:
+        window = "none" if taper < NARROWEST_TAPER else f"cosine:{min(taper, 1.0):.3f}"
     return Acquisition((down, across), shape, window, _noise(reading))
 
 

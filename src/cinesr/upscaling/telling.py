@@ -8,10 +8,9 @@ from typing import Any
 
 from cinesr.degradation import METHODS, Degradation
 from cinesr.errors import UnfitImageError
-from cinesr.imaging.acquisition import Acquisition
 from cinesr.imaging.cine import Cine
 from cinesr.imaging.history import last_step
-from cinesr.imaging.spectrum import read_acquisition
+from cinesr.imaging.spectrum import ReadAcquisition, read_acquisition
 
 PARTS = ("keep", "shape", "window", "noise", "method")
 
@@ -166,7 +165,7 @@ def tell(cine: Cine, telling: Telling, *, scale: int) -> Told:
     if needed and telling.acquired.get("method", "scanner") == "scanner":
         read = read_acquisition(cine)
         notes = read.notes
-        found = recipe_of(read.acquisition, read.method, scale=scale)
+        found = recipe_of(read, scale=scale)
         sources.append(read.source)
     if by_record and step is not None and step.method not in ("scanner", found.method):
         found = Degradation(step.method, scale, found.noise)
@@ -178,15 +177,15 @@ def tell(cine: Cine, telling: Telling, *, scale: int) -> Told:
     return Told(told, ", ".join(sources), telling.denoise, notes)
 
 
-def recipe_of(acquisition: Acquisition, method: str, *, scale: int) -> Degradation:
+def recipe_of(read: ReadAcquisition, *, scale: int) -> Degradation:
     """The recipe that stands for an acquisition that was read.
 
     Args:
-        acquisition: As read.
-        method: Of the degradations.
+        read: As read.
         scale: Of the network.
     """
-    if method != "scanner":
-        return Degradation(method, scale, acquisition.noise)
+    acquisition = read.acquisition
+    if read.method != "scanner":
+        return Degradation(read.method, scale, acquisition.noise)
     parts = acquisition.keep, acquisition.shape, acquisition.window
     return Degradation("scanner", scale, acquisition.noise, 0, *parts)

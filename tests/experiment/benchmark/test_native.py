@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,13 +51,22 @@ def test_widths_are_in_mm_and_by_person(discs: Path, tmp_path: Path) -> None:
     assert found["edge_change"]["bicubic"]["mean"] == 0
     gain = found["edge_mm"]["margin"]["mean"] / found["edge_mm"]["bicubic"]["mean"]
     assert change == pytest.approx(100 * gain, abs=1.0)
-    # One of the two discs has a border of less than 3 mm, the other none.
-    assert change / 2 != found["narrow_change"]["model"]["mean"]
-    assert set(found["narrow_change"]["worst"]) == {"mean", "person"}
+    # All of Anna's borders are narrower than 3 mm, and none of Ben's.
+    (anna,), (ben,) = (kept_rows(tmp_path, name) for name in ("anna", "ben"))
+    assert anna["narrow_change"] == anna["edge_change"]
+    assert "narrow_change" not in ben
+    assert found["narrow_change"]["model"]["mean"] == pytest.approx(anna["narrow_change"])
+    assert found["narrow_change"]["worst"]["person"] == "anna"
     assert found["narrow_change"]["bicubic"]["mean"] == 0
     assert "| people, 2 people, 2 slices | bicubic |" in done_tables(tmp_path)
     pictures = sorted(path.name for path in (tmp_path / "pictures" / "native").iterdir())
     assert pictures == ["anna.png", "ben.png"]
+
+
+def kept_rows(folder: Path, person: str) -> list[dict[str, Any]]:
+    (path,) = (folder / "out" / "cache").glob(f"native_{person}_nearest_*.json")
+    rows: list[dict[str, Any]] = json.loads(path.read_text())
+    return rows
 
 
 def done_tables(folder: Path) -> str:

@@ -145,8 +145,7 @@ def prepare_of(candidate: Candidate, bench: Bench) -> Prepare:
                 return engine.run
             if making is not None and candidate.told != ESTIMATE:
                 return engine.told(making.recipe).run
-            read = acquisition_of_pictures(lows)
-            return engine.told(recipe_of(read.acquisition, read.method, scale=scale)).run
+            return engine.told(recipe_of(acquisition_of_pictures(lows), scale=scale)).run
 
         return told
     if candidate.name == BICUBIC:

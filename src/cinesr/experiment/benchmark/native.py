@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +127,27 @@ def draw_native(
         if not known:
             continue
         image, pool = known[mid_ventricular([float(mask.sum()) for _, mask in known])]
-        box = heart_box(pool)
-        assert box is not None
-        low, high = (float(np.percentile(image[box], share)) for share in (0.5, 99.5))
-        rows, columns = (slice(part.start * SCALE, part.stop * SCALE) for part in box)
-        panels = {"as it is": image[box]}
-        for each in fitting:
-            result = prepare_of(each, bench)(every, None)(image)
-            panels[f"{each.name} x{SCALE}"] = result[rows, columns]
-        path = folder / f"{person}.png"
-        draw_panels(path, panels, limits=(low, high), inches=PANEL_INCHES)
-        paths.append(path)
+        results = {
+            f"{each.name} x{SCALE}": prepare_of(each, bench)(every, None)(image) for each in fitting
+        }
+        paths.append(folder / f"{person}.png")
+        draw_at_heart(paths[-1], {"as it is": image, **results}, pool)
     return paths
+
+
+def draw_at_heart(path: Path, panels: Mapping[str, Image], pool: NDArray[np.bool_]) -> None:
+    """Draws pictures of one slice side by side: the heart, which sets the grey scale.
+
+    Args:
+        path: PNG file to write.
+        panels: Title to (row, column), at the pool's resolution or a multiple of it.
+        pool: (row, column), the blood pool.
+    """
+    box = heart_box(pool)
+    assert box is not None
+    hearts = {}
+    for name, panel in panels.items():
+        scale = panel.shape[0] // pool.shape[0]
+        hearts[name] = panel[tuple(slice(part.start * scale, part.stop * scale) for part in box)]
+    low, high = (float(np.percentile(next(iter(hearts.values())), share)) for share in (0.5, 99.5))
+    draw_panels(path, hearts, limits=(low, high), inches=PANEL_INCHES)

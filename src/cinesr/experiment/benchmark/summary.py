@@ -16,9 +16,8 @@ LABELS = ("part", "person", "scale", "degradation", "who")
 BY_SLICE = ("public", "drawn")
 """Parts whose means are over slices, because that is how the figures beside them were taken."""
 MARGINS = {BICUBIC: "margin", LINEAR: "margin_over_linear", NATIVE: "margin_over_native"}
-LOWER_IS_BETTER = (
-    *("lpips", "edge_mm", "edge_change", "narrow_change", "area_error", "area_error_mm2"),
-)
+EDGES = ("edge_mm", "edge_change", "narrow_change")
+LOWER_IS_BETTER = ("lpips", *EDGES, "area_error", "area_error_mm2")
 
 Values = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from cinesr.experiment.benchmark.parts import Row
 from cinesr.imaging.files import staged
 from cinesr.upscaling.catalogue import SHIPPED_MODELS, read_model
 
-START, END = "<!-- tables -->", "<!-- end of tables -->"
+MARKS = ("<!-- tables -->", "<!-- end of tables -->")
 """Between which a page holds the tables."""
 
 Results = dict[str, Any]
@@ -59,7 +59,7 @@ def write_tables(folder: Path, split: str, *, page: Path | None) -> None:
     Args:
         folder: Holds `<model>.<split>.json`.
         split: Whose results.
-        page: Holds `START` and `END`.
+        page: Holds `MARKS`.
 
     Raises:
         UnreadableFileError: The page has no marks.
@@ -70,22 +70,41 @@ def write_tables(folder: Path, split: str, *, page: Path | None) -> None:
     with staged(folder / f"tables.{split}.md", overwrite=True) as part:
         part.write_text(text + "\n", encoding="utf-8")
     if page:
-        before, after = around_tables(page)
-        with staged(page, overwrite=True) as part:
-            part.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        put_tables(page, text)
 
 
-def around_tables(page: Path) -> tuple[str, str]:
+def put_tables(page: Path, text: str, marks: tuple[str, str] = MARKS) -> None:
+    """Writes tables between a page's marks, in place of what stands there.
+
+    Args:
+        page: Holds the marks.
+        text: The tables.
+        marks: Where they begin and end.
+
+    Raises:
+        UnreadableFileError: The page has no marks.
+    """
+    before, after = around_tables(page, marks)
+    with staged(page, overwrite=True) as part:
+        text = f"{before}{marks[0]}\n\n{text}\n\n{marks[1]}{after}"
+        part.write_text(text, encoding="utf-8")
+
+
+def around_tables(page: Path, marks: tuple[str, str] = MARKS) -> tuple[str, str]:
     """What stands before and after the tables of a page.
+
+    Args:
+        page: Holds the marks.
+        marks: Where the tables begin and end.
 
     Raises:
         UnreadableFileError: It has no marks.
     """
-    before, start, rest = page.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (start and end):
         raise UnreadableFileError(
-            f"{page}: has no marks to put the tables between; expected {START} and {END}.",
+            f"{page}: has no marks to put the tables between; expected {' and '.join(marks)}.",
             hint="Put them in, or leave out --page.",
         )
     return before, after
