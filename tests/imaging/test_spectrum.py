@@ -12,7 +12,7 @@ from PIL import Image
 
 from cinesr.degradation import Degradation, degrade, resize_bicubic
 from cinesr.errors import UnreadableFileError
-from cinesr.imaging.acquisition import MeasuredMatrix
+from cinesr.imaging.acquisition import Acquisition, MeasuredMatrix
 from cinesr.imaging.cine import Cine, LazyFrames
 from cinesr.imaging.geometry import Geometry
 from cinesr.imaging.padding import Padding
@@ -187,6 +187,16 @@ def test_padding_is_no_picture() -> None:
     assert told == acquisition_of_pictures(dark).acquisition
     not_told = read_acquisition(padded).acquisition
     assert np.abs(np.array(not_told.keep) - plain.keep).max() > 0.1  # The mask's edge is sharp.
+
+
+def test_pictures_like_none_that_were_learned_from_are_not_read() -> None:
+    row, column = np.mgrid[:64, :64]
+    waves = [np.sin((row + shift) / 5) * np.cos(column / 4) for shift in range(8)]
+    found = acquisition_of_pictures(waves)
+    assert (found.source, found.acquisition) == ("nothing", Acquisition())
+    assert "too little to see" in found.notes[0]
+    cine = cine_of(waves, measured=MeasuredMatrix(56, 40, 1))
+    assert read_acquisition(cine).source == "header"
 
 
 class TestHeader:

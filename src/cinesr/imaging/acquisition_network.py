@@ -27,6 +27,8 @@ CENTRES = {"keep": (0.8, 5.0), "taper": (0.4, 2.5), "noise": (0.01, 80.0)}
 """Of each number that is read: what the network calls 0, and how many of its steps make 1."""
 WIDEST = 6.0
 """Features further than this many standard deviations from usual ones are taken for that far."""
+MOST_STRANGE = 0.2
+"""Share of the features that may lie further: five times that of any example it learned from."""
 
 Values = NDArray[np.float32]
 
@@ -55,13 +57,16 @@ class Reading:
         return max(self.methods, key=lambda name: self.methods[name])
 
 
-def read(features: Values) -> Reading:
-    """Reads the acquisition.
+def read(features: Values) -> Reading | None:
+    """Reads the acquisition; None where the pictures are like none that the network learned from.
 
     Args:
         features: (2, features), as `spectral_features.features` gives them.
     """
-    outputs = _outputs(_numbers(), features).astype(np.float64)
+    numbers = _numbers()
+    if np.mean(np.abs(_usual(numbers, features)) > WIDEST) > MOST_STRANGE:
+        return None
+    outputs = _outputs(numbers, features).astype(np.float64)
     keep = outputs[:, 0] / CENTRES["keep"][1] + CENTRES["keep"][0]
     taper, noise, ellipse, *methods = outputs[:, 1:].mean(axis=0)
     shares = np.exp(np.array(methods) - max(methods))
@@ -91,6 +96,11 @@ def _numbers() -> dict[str, Values]:
         return {name: stored[name].astype(np.float32) for name in stored.files}
 
 
+def _usual(numbers: dict[str, Values], features: Values) -> Values:
+    """Features in standard deviations from usual ones."""
+    return np.asarray((features - numbers["mean"]) / numbers["spread"])
+
+
 def _outputs(numbers: dict[str, Values], features: Values) -> Values:
     """The last layer's (axes, 9): keep; taper; noise; ellipse; methods."""
 
@@ -105,8 +115,7 @@ def _outputs(numbers: dict[str, Values], features: Values) -> Values:
         result = np.einsum("bilk,oik->bol", windows, weight)
         return np.asarray(result + numbers[f"{name}.bias"][:, None])
 
-    x = (features - numbers["mean"]) / numbers["spread"]
-    x = np.clip(x, -WIDEST, WIDEST)
+    x = np.clip(_usual(numbers, features), -WIDEST, WIDEST)
     profiles = x[:, : CHANNELS * BINS].reshape(-1, CHANNELS, BINS)
     context = _positive(dense("context2", _positive(dense("context1", x))))
     gain, shift = np.split(dense("film", context)[:, :, None], 2, axis=1)

@@ -61,12 +61,19 @@ def acquisition_of_pictures(pictures: Sequence[NDArray[Any]]) -> ReadAcquisition
     Args:
         pictures: (row, column) each, all acquired alike; the more the better.
     """
+    return _by_pixels(_reading(pictures))
+
+
+def _reading(pictures: Sequence[NDArray[Any]]) -> Reading | None:
     seen = features(pictures)
-    if seen is None:
+    return None if seen is None else read(seen)
+
+
+def _by_pixels(reading: Reading | None) -> ReadAcquisition:
+    if reading is None:
         return _nothing(
             "There is too little to see in the pictures to read how they were acquired."
         )
-    reading = read(seen)
     if reading.method not in SCANNERS:
         return ReadAcquisition(Acquisition(noise=_noise(reading)), reading.method)
     return ReadAcquisition(_scanned(reading, reading.keep, reading.taper))
@@ -111,14 +118,13 @@ def read_acquisition(cine: Cine) -> ReadAcquisition:
         pictures = _sample(cine)
     except CinesrError as error:
         return _nothing(f"How it was acquired cannot be read from the pixels: {error.message}")
-    seen = features(pictures)
-    reading = None if seen is None else read(seen)
+    reading = _reading(pictures)
     notes: list[str] = []
     keep = None
     if cine.measured is not None and last_step(cine) is None:
         keep = _kept_by_header(cine.measured, cine, reading, notes)
     if keep is None:
-        found = acquisition_of_pictures(pictures)
+        found = _by_pixels(reading)
         return replace(found, notes=(*found.notes, *notes))
     if reading is None:
         found = _nothing("There is too little to see in the pictures to read taper and noise.")
